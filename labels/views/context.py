@@ -1,16 +1,17 @@
 """What every page knows: the project it is in, and what the person may do there."""
 
+from django.http import HttpRequest
+
 from labels import access
 
 
-def project(request) -> dict:
-    match = request.resolver_match
-    project = getattr(request, "project", None)
-    if project is None or match is None:
+def project(request: HttpRequest) -> dict:
+    """`may` is the set of actions of labels.access that the person's role covers."""
+    found = getattr(request, "project", None)
+    if found is None:
         return {}
-    role = access.role_in(request.user, project)
     return {
-        "project": project,
-        "role": role,
-        "may": {action for action in access.ACTIONS if access.role_may(role, action)},
+        "project": found,
+        "role": request.role,
+        "may": {action for action in access.ACTIONS if access.role_may(request.role, action)},
     }
