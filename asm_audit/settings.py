@@ -12,12 +12,12 @@ os.environ.setdefault("VRT_SHARED_SOURCE", "0")
 os.environ.pop("PROJ_LIB", None)  # a stray PROJ database would shadow the wheel's
 os.environ.pop("PROJ_DATA", None)
 
-import rasterio  # noqa: E402  first, so that its GDAL is the one GeoDjango finds (DESIGN decision "one GDAL")
-from csp.constants import NONCE, NONE, SELF  # noqa: E402
-from django.urls import reverse_lazy  # noqa: E402
-from django.utils.translation import gettext_lazy as _  # noqa: E402
+import rasterio
+from csp.constants import NONCE, NONE, SELF
+from django.urls import reverse_lazy
+from django.utils.translation import gettext_lazy as _
 
-from asm_audit import environment as env  # noqa: E402
+from asm_audit import environment as env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 

@@ -1,0 +1,109 @@
+"""Who may do what: the one place that views, tiles, exports and jobs ask (DESIGN 5a).
+
+A person has one role in a project, and each role may also do what the one before it may. What a stranger may not know
+exists answers 404; what a member's role does not cover answers 403. Superusers run the system through the admin; they
+see a project only as its members do.
+"""
+
+from collections.abc import Iterable
+
+from django.core.exceptions import PermissionDenied
+from django.db.models import Exists, OuterRef, QuerySet
+from django.http import Http404
+from django.shortcuts import get_object_or_404
+
+from labels.models import AccessRecord, Exposure, Membership, Project
+from labels.models.projects import Role
+
+RANK = {Role.ANNOTATOR: 1, Role.ADJUDICATOR: 2, Role.LEAD: 3, Role.ADMIN: 4}
+
+# action -> the lowest role that may do it. docs/security.md shows this table; a test keeps the two equal.
+ACTIONS: dict[str, Role] = {
+    "view_project": Role.ANNOTATOR,
+    "view_tile": Role.ANNOTATOR,
+    "review": Role.ANNOTATOR,
+    "view_own_reviews": Role.ANNOTATOR,
+    "adjudicate": Role.ADJUDICATOR,
+    "view_register": Role.LEAD,
+    "view_coordinates": Role.LEAD,
+    "view_reliability": Role.LEAD,
+    "view_audit": Role.LEAD,
+    "open_audit": Role.LEAD,
+    "view_areas": Role.LEAD,
+    "view_imagery": Role.LEAD,
+    "view_release": Role.LEAD,
+    "view_job": Role.LEAD,
+    "import_register": Role.ADMIN,
+    "import_areas": Role.ADMIN,
+    "import_imagery": Role.ADMIN,
+    "make_release": Role.ADMIN,
+    "download_release": Role.ADMIN,
+    "manage_people": Role.ADMIN,
+    "cancel_job": Role.ADMIN,
+}
+
+
+def role_in(user, project: Project) -> Role | None:
+    """The person's role in the project, read from the database at each request: a lost role closes at once."""
+    if not user.is_authenticated or not user.is_active:
+        return None
+    role = Membership.objects.filter(project=project, user=user).values_list("role", flat=True).first()
+    return Role(role) if role else None
+
+
+def role_may(role: Role | None, action: str) -> bool:
+    return role is not None and RANK[role] >= RANK[ACTIONS[action]]
+
+
+def can(user, action: str, project: Project) -> bool:
+    """Whether the person may do this in the project; an unknown action is a programming error (KeyError)."""
+    return role_may(role_in(user, project), action)
+
+
+def require(user, action: str, project: Project) -> Role:
+    """The person's role, or 404 for a stranger, or 403 for a member whose role does not cover the action."""
+    role = role_in(user, project)
+    if role is None:
+        raise Http404
+    if not role_may(role, action):
+        raise PermissionDenied
+    return role
+
+
+def project_for(user, slug: str, action: str) -> Project:
+    """The project of that slug, if the person may do this in it."""
+    project = get_object_or_404(Project, slug=slug)
+    require(user, action, project)
+    return project
+
+
+def projects_of(user) -> QuerySet[Project]:
+    return Project.objects.filter(memberships__user=user)
+
+
+def note_access(user, project: Project, action: str, subject: object, n_rows: int | None = None) -> None:
+    """Keep who took out or revealed what. Give a subject without coordinates."""
+    AccessRecord.objects.create(
+        user=user if user and user.is_authenticated else None,
+        project=project,
+        action=action,
+        subject=str(subject)[:200],
+        n_rows=n_rows,
+    )
+
+
+def expose(user, units: Iterable, what: str) -> None:
+    """Remember that the person has seen others' reviews (or a score) of these units: they may not review them."""
+    Exposure.objects.bulk_create(
+        (Exposure(unit_id=unit_id, user=user, what=what) for unit_id in units), ignore_conflicts=True, batch_size=5000
+    )
+
+
+def unexposed(units: QuerySet, user) -> QuerySet:
+    """The units whose reviews and scores this person has not seen."""
+    return units.exclude(Exists(Exposure.objects.filter(unit=OuterRef("pk"), user=user)))
+
+
+def login_failure_limit(request, credentials) -> int:
+    """Wrong passwords before a lock-out (see AXES_LOCKOUT_PARAMETERS)."""
+    return 5

@@ -1,0 +1,40 @@
+"""The tables of the product, a file per subject."""
+
+from labels.models.areas import ReferenceArea, ReferenceLayer
+from labels.models.audits import Assignment, Audit, Exposure, SampleUnit
+from labels.models.imagery import ImagerySource, Scene
+from labels.models.jobs import Job
+from labels.models.projects import AccessRecord, Invitation, Membership, Project
+from labels.models.registers import Edition, EditionRow, Observation, Placement, RefusedRow, Register, SiteRecord
+from labels.models.releases import Release, ReleaseFile
+from labels.models.reviews import Adjudication, Mark, Retraction, Review, ReviewImage
+
+__all__ = [
+    "AccessRecord",
+    "Adjudication",
+    "Assignment",
+    "Audit",
+    "Edition",
+    "EditionRow",
+    "Exposure",
+    "ImagerySource",
+    "Invitation",
+    "Job",
+    "Mark",
+    "Membership",
+    "Observation",
+    "Placement",
+    "Project",
+    "ReferenceArea",
+    "ReferenceLayer",
+    "RefusedRow",
+    "Register",
+    "Release",
+    "ReleaseFile",
+    "Retraction",
+    "Review",
+    "ReviewImage",
+    "SampleUnit",
+    "Scene",
+    "SiteRecord",
+]

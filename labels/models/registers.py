@@ -1,0 +1,216 @@
+"""What governments publish. Identity (SiteRecord) and evidence (Observation) are append-only; where a record lies
+(Placement) is derived from them and can be dropped and remade."""
+
+import uuid
+
+from django.contrib.gis.db import models
+from django.contrib.postgres.fields import ArrayField
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+
+class LocationPrecision(models.TextChoices):
+    """How the published position was found; decides the tolerance and the search radius of its review."""
+
+    GPS = "gps", _("GPS at the site")
+    VILLAGE = "village", _("village or place name")
+    DIGITISED = "digitised", _("digitised from a map or image")
+    APPROXIMATE = "approximate", _("approximation")
+    UNKNOWN = "unknown", _("not stated")
+
+
+class Register(models.Model):
+    """A published list of ASM sites, with the terms it came under and how its columns are read."""
+
+    project = models.ForeignKey("labels.Project", models.CASCADE, related_name="registers")
+    slug = models.SlugField(_("short name"), max_length=50)
+    name = models.CharField(_("name"), max_length=200)
+    publisher = models.CharField(_("publisher"), max_length=200, blank=True)
+    licence = models.CharField(_("licence"), max_length=200, blank=True)
+    agreed_purposes = models.TextField(_("agreed purposes"), blank=True)
+    agreed_fields = models.TextField(_("fields covered by the agreement"), blank=True)
+    destroy_by = models.DateField(_("destroy by"), null=True, blank=True)
+    already_public_source = models.URLField(_("already public at"), blank=True)
+    # field -> column of the file, e.g. {"source_id": "pcode"}; labels.ingest.fields lists the fields.
+    column_mapping = models.JSONField(default=dict, blank=True)
+    # field -> {original word: code}, kept for a later import of the same register.
+    value_mapping = models.JSONField(default=dict, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name = _("register")
+        verbose_name_plural = _("registers")
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["project", "slug"], name="register_slug_in_project")]
+
+    def __str__(self):
+        return self.name
+
+
+class Edition(models.Model):
+    """One import of a register: a file, dated. The same file under the same mapping is one edition."""
+
+    register = models.ForeignKey(Register, models.PROTECT, related_name="editions")
+    number = models.PositiveIntegerField(_("edition"))
+    published_on = models.DateField(_("published"), null=True, blank=True)
+    file_name = models.CharField(_("file"), max_length=255)
+    file_sha256 = models.CharField(max_length=64)
+    mapping_sha256 = models.CharField(max_length=64)
+    job = models.OneToOneField("labels.Job", models.SET_NULL, null=True, related_name="edition")
+    loaded_at = models.DateTimeField(_("loaded"), default=timezone.now)
+    completed_at = models.DateTimeField(null=True, blank=True)
+    n_rows = models.PositiveIntegerField(_("rows"), default=0)
+    n_created = models.PositiveIntegerField(_("created"), default=0)
+    n_updated = models.PositiveIntegerField(_("updated"), default=0)
+    n_unchanged = models.PositiveIntegerField(_("unchanged"), default=0)
+    n_refused = models.PositiveIntegerField(_("refused"), default=0)
+
+    class Meta:
+        verbose_name = _("edition")
+        verbose_name_plural = _("editions")
+        ordering = ["-number"]
+        constraints = [
+            models.UniqueConstraint(fields=["register", "number"], name="edition_number_in_register"),
+            models.UniqueConstraint(
+                fields=["register", "file_sha256", "mapping_sha256"], name="same_file_same_mapping_once"
+            ),
+        ]
+
+    def __str__(self):
+        return f"{self.register}, {self.number}"
+
+
+class SiteRecord(models.Model):
+    """The identity of one site in a register. Never edited: what the register says about it are its Observations."""
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    register = models.ForeignKey(Register, models.PROTECT, related_name="site_records")
+    # The register's own id; without an id column, the hash of the row and its occurrence number in the file.
+    source_id = models.CharField(_("id in the register"), max_length=200)
+    first_edition = models.ForeignKey(Edition, models.PROTECT, related_name="+")
+
+    class Meta:
+        verbose_name = _("site record")
+        verbose_name_plural = _("site records")
+        constraints = [models.UniqueConstraint(fields=["register", "source_id"], name="source_id_in_register")]
+
+    def __str__(self):
+        return self.source_id
+
+
+class Observation(models.Model):
+    """One row of a register, as published. Append-only."""
+
+    class Kind(models.TextChoices):
+        ON_SITE = "on_site", _("visited on site")
+        THIRD_PARTY = "third_party", _("told by a third party")
+        REMOTE = "remote", _("seen in imagery")
+        UNKNOWN = "unknown", _("not stated")
+
+    class DatePrecision(models.TextChoices):
+        DAY = "day", _("day")
+        MONTH = "month", _("month")
+        YEAR = "year", _("year")
+        UNKNOWN = "unknown", _("not stated")
+
+    site_record = models.ForeignKey(SiteRecord, models.PROTECT, related_name="observations")
+    first_edition = models.ForeignKey(Edition, models.PROTECT, related_name="observations")
+    file_row = models.PositiveIntegerField(_("row of the file"))
+    # sha256 over every original attribute; with `occurrence`, tells identical rows of one file apart.
+    row_hash = models.BinaryField(max_length=32)
+    occurrence = models.PositiveSmallIntegerField(default=1)
+    observed_on = models.DateField(_("reported on"), null=True)
+    date_precision = models.CharField(max_length=10, choices=DatePrecision.choices, default=DatePrecision.UNKNOWN)
+    kind = models.CharField(_("kind of observation"), max_length=20, choices=Kind.choices, default=Kind.UNKNOWN)
+    point = models.PointField(_("published position"), srid=4326, null=True, spatial_index=False)
+    polygon = models.MultiPolygonField(_("published polygon"), srid=4326, null=True, spatial_index=False)
+    location_method = models.CharField(_("location method"), max_length=200, blank=True)
+    location_precision = models.CharField(
+        max_length=20, choices=LocationPrecision.choices, default=LocationPrecision.UNKNOWN
+    )
+    name = models.CharField(_("name"), max_length=300, blank=True)
+    stated_region = models.CharField(_("stated region"), max_length=300, blank=True)
+    # Harmonised codes beside the original words, in the same order.
+    minerals = ArrayField(models.CharField(max_length=40), default=list)
+    minerals_original = ArrayField(models.CharField(max_length=200), default=list)
+    legal_status = models.CharField(_("legal status"), max_length=200, blank=True)
+    trade_status = models.CharField(_("trade status"), max_length=200, blank=True)
+    attributes = models.JSONField(_("every column, as published"), default=dict)
+
+    class Meta:
+        verbose_name = _("observation")
+        verbose_name_plural = _("observations")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["site_record", "row_hash", "occurrence"], name="observation_once_per_record"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(observed_on__isnull=False) | models.Q(date_precision="unknown"),
+                name="observation_date_has_precision",
+            ),
+        ]
+
+    def __str__(self):
+        return f"{self.site_record_id}, row {self.file_row}"
+
+
+class EditionRow(models.Model):
+    """An Observation stands in an edition; a row that vanished from the next one simply has no row there."""
+
+    edition = models.ForeignKey(Edition, models.CASCADE, related_name="edition_rows")
+    observation = models.ForeignKey(Observation, models.CASCADE, related_name="edition_rows")
+    file_row = models.PositiveIntegerField()
+
+    class Meta:
+        verbose_name = _("row of an edition")
+        verbose_name_plural = _("rows of an edition")
+        constraints = [models.UniqueConstraint(fields=["edition", "observation"], name="observation_once_per_edition")]
+
+    def __str__(self):
+        return f"{self.edition_id}: {self.file_row}"
+
+
+class RefusedRow(models.Model):
+    """A row of a file that was not taken in, and why."""
+
+    edition = models.ForeignKey(Edition, models.CASCADE, related_name="refused_rows")
+    file_row = models.PositiveIntegerField(_("row"))
+    column = models.CharField(_("column"), max_length=200, blank=True)
+    value = models.CharField(_("value"), max_length=500, blank=True)
+    reason = models.CharField(_("reason"), max_length=300)
+
+    class Meta:
+        verbose_name = _("refused row")
+        verbose_name_plural = _("refused rows")
+        ordering = ["file_row"]
+
+    def __str__(self):
+        return f"{self.file_row}: {self.reason}"
+
+
+class Placement(models.Model):
+    """Where a record lies, derived: its current Observation, the area of each kind that holds its reported point, and
+    the distance to the nearest commercial mine. Only labels.placement writes it; dropping all rows loses nothing."""
+
+    site_record = models.OneToOneField(SiteRecord, models.CASCADE, primary_key=True, related_name="placement")
+    register = models.ForeignKey(Register, models.CASCADE, related_name="placements")
+    # The latest Observation by date (ties by row) among those that state a position; else the latest of all.
+    observation = models.ForeignKey(Observation, models.CASCADE, related_name="+")
+    reported_point = models.PointField(srid=4326, null=True)
+    # Deepest area of its kind that holds the point; null when none does or the point is null.
+    admin_area = models.ForeignKey("labels.ReferenceArea", models.SET_NULL, null=True, related_name="+")
+    commercial_area = models.ForeignKey("labels.ReferenceArea", models.SET_NULL, null=True, related_name="+")
+    protected_area = models.ForeignKey("labels.ReferenceArea", models.SET_NULL, null=True, related_name="+")
+    permit_area = models.ForeignKey("labels.ReferenceArea", models.SET_NULL, null=True, related_name="+")
+    # The top-level admin area (province) that holds the point, by which reports group.
+    region = models.ForeignKey("labels.ReferenceArea", models.SET_NULL, null=True, related_name="+")
+    # Metres on the ellipsoid; 0 inside a commercial mine; null without a point or without commercial mines.
+    commercial_distance_m = models.FloatField(null=True)
+    placed_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        verbose_name = _("placement")
+        verbose_name_plural = _("placements")
+
+    def __str__(self):
+        return f"{self.site_record_id}"

@@ -1,0 +1,15 @@
+"""Celery tasks: each takes an id and calls one function."""
+
+from celery import shared_task
+
+from labels import jobs
+
+
+@shared_task
+def run_job(job_id: int) -> None:
+    jobs.run(job_id)
+
+
+@shared_task
+def resend_silent_jobs() -> None:
+    jobs.resend_silent()
