@@ -4,17 +4,18 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
 from django.db import connection, transaction
-from django.db.models import Max
+from django.db.models import Max, QuerySet
+from django.urls import reverse
 from django.utils import timezone
 
 from labels import placement
 from labels.errors import BadInput, Conflict
-from labels.ingest import uploads
+from labels.ingest import unread, uploads
 from labels.ingest.fields import may_hold_id, resolve_mapping
 from labels.ingest.readers import Facts, RawRow, Reader, file_sha256, first_rows, open_rows
 from labels.ingest.refusals import Refusal
@@ -36,7 +37,7 @@ class Preview:
     tally: Tally
     # (row, column, value, reason)
     refusals: list[tuple[int, str, str, str]]
-    unread_words: dict[str, dict[str, int]]
+    unread_words: unread.Unread
     is_whole_file: bool = True
     first_rows: list[RawRow] = field(default_factory=list)
 
@@ -107,25 +108,44 @@ def load_register(job: RunningJob) -> dict:
     register = Register.objects.get(pk=job.parameters["register"], project=job.job.project)
     with _one_import_at_a_time(register):
         edition = Edition.objects.filter(job=job.job).first() or _known_edition(register, job.parameters)
-        if edition is None or edition.job_id == job.job.pk:
-            edition = edition or _stage_and_publish(job, register)
-            tally = tally_of(edition)
-        else:
-            tally = unchanged_tally(edition)
+        edition = edition or _stage_and_publish(job, register)
         placement.place_records(register=register, job=job)
     uploads.discard(job.parameters.get("upload"))
-    return {"edition": edition.pk, "number": edition.number, "line": str(tally)} | asdict(tally)
+    tally = tally_of(edition) if edition.job_id == job.job.pk else unchanged_tally(edition)
+    return _result(edition, tally, job.parameters["mapping"])
+
+
+def _result(edition: Edition, tally: Tally, mapping: dict[str, str]) -> dict:
+    return {
+        "edition": edition.pk,
+        "number": edition.number,
+        "line": str(tally),
+        "page": reverse("labels:register", args=[edition.register.project.slug, edition.register.slug]),
+        "unread_words": unread.of_edition(edition, mapping),
+    } | asdict(tally)
 
 
 def tally_of(edition: Edition) -> Tally:
     """What the import of this edition did."""
-    return Tally(edition.n_created, edition.n_updated, edition.n_unchanged, edition.n_refused, edition.n_rows)
+    return Tally(
+        edition.n_created,
+        edition.n_updated,
+        edition.n_unchanged,
+        edition.n_refused,
+        edition.n_rows,
+        edition.edition_rows.filter(observation__point=None).count(),
+    )
 
 
 def unchanged_tally(edition: Edition) -> Tally:
     """What importing the same file again does: nothing."""
-    n_records = edition.n_created + edition.n_updated + edition.n_unchanged
-    return Tally(0, 0, n_records, edition.n_refused, edition.n_rows)
+    done = tally_of(edition)
+    return replace(done, n_created=0, n_updated=0, n_unchanged=done.n_created + done.n_updated + done.n_unchanged)
+
+
+def refused_rows(edition: Edition) -> QuerySet:
+    """(row, column, value, reason) of each row that the edition did not take."""
+    return edition.refused_rows.values_list("file_row", "column", "value", "reason").order_by("file_row", "pk")
 
 
 def known_edition(register: Register, file_hash: str, mapping: dict[str, str]) -> Edition | None:

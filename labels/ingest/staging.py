@@ -8,6 +8,7 @@ from itertools import islice
 from django.db import connection
 from psycopg import sql
 
+from labels.ingest import unread
 from labels.ingest.refusals import Refusal
 from labels.ingest.rows import Observed
 from labels.ingest.tally import Tally
@@ -101,16 +102,6 @@ SELECT %(edition)s, file_row, left(refused_column, 200), left(refused_value, 500
 FROM {table} WHERE refused_reason IS NOT NULL ORDER BY file_row
 """
 
-UNREAD_MINERALS = """
-SELECT word, count(*) FROM {table}, unnest(minerals, minerals_original) AS named (code, word)
-WHERE code = 'other' GROUP BY word ORDER BY count(*) DESC, word LIMIT 50
-"""
-
-UNREAD_WORDS = """
-SELECT trim(attributes ->> %s), count(*) FROM {table}
-WHERE {field} = 'unknown' AND trim(attributes ->> %s) <> '' GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 50
-"""
-
 
 class Staging:
     """The staged rows of one import; temporary ones vanish with their transaction's end or the connection."""
@@ -141,7 +132,7 @@ class Staging:
     def copy(self, batch: Iterable[tuple[int, Observed | Refusal]]) -> None:
         """Stage rows given as (file row, what was read)."""
         batch = list(batch)
-        taken = [astuple_of(read) for _, read in batch if isinstance(read, Observed)]
+        taken = [_cells(read) for _, read in batch if isinstance(read, Observed)]
         refused = [(row, r.column, r.value, r.reason) for row, r in batch if isinstance(r, Refusal)]
         self._copy(COLUMNS, taken)
         self._copy(REFUSED_COLUMNS, [tuple(_storable(cell) for cell in row) for row in refused])
@@ -181,17 +172,11 @@ class Staging:
             "WHERE refused_reason IS NOT NULL ORDER BY file_row"
         ).fetchall()
 
-    def unread_words(self, mapping: dict[str, str]) -> dict[str, dict[str, int]]:
-        """Field -> {word of the file that no table knows: rows}."""
-        unread = {"mineral": dict(self._run(UNREAD_MINERALS).fetchall())}
-        for field, column in (("kind", "kind"), ("location_method", "location_precision")):
-            if field in mapping:
-                words = [mapping[field], mapping[field]]
-                unread[field] = dict(self._run(UNREAD_WORDS, words, field=sql.Identifier(column)).fetchall())
-        return {field: words for field, words in unread.items() if words}
+    def unread_words(self, mapping: dict[str, str]) -> unread.Unread:
+        return unread.of_rows(sql.Identifier(self.name), mapping)
 
 
-def astuple_of(observed: Observed) -> tuple:
+def _cells(observed: Observed) -> tuple:
     return tuple(getattr(observed, column) for column in COLUMNS)
 
 
