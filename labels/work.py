@@ -1,1 +1,3 @@
 """Imports every module that registers a kind of work, so that any worker can do it."""
+
+from labels.imagery import loading  # noqa: F401
