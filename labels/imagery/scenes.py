@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
-from typing import Literal
-from uuid import UUID
+from typing import Literal, TypedDict
 
 from django.contrib.gis.db.models.functions import Intersection
 from django.contrib.gis.geos import GEOSGeometry, MultiPolygon, Point, Polygon
@@ -93,40 +92,20 @@ def _box_around(z: int, x: int, y: int) -> Polygon:
     return box
 
 
-@dataclass(frozen=True)
-class DatedImage:
-    """One source at one capture date, as the review page offers it for a place."""
+class DatedImage(TypedDict):
+    """One source at one capture date, as the review page offers it for a place. Ready for JSON."""
 
-    source: UUID
+    source: str  # uuid
     name: str
     attribution: str
-    captured_on: date | None
-    # How the date is known: stated, file or unknown.
-    known_by: str
-    # Metres on the ground of one pixel, of the coarsest picture that takes part.
-    resolution_m: float
+    captured_on: str | None  # ISO, null when unknown
+    known_by: str  # stated, file or unknown
+    resolution_m: float  # of the coarsest picture that takes part
     min_zoom: int
     max_zoom: int
-    # Share of the disc that the pictures cover, 0 to 1.
-    share_covered: float
-    scene_sha256s: tuple[str, ...]
-    # With {z}, {x} and {y} to be filled in.
-    tile_url: str
-
-    def as_json(self) -> dict:
-        return {
-            "source": str(self.source),
-            "name": self.name,
-            "attribution": self.attribution,
-            "captured_on": self.captured_on.isoformat() if self.captured_on else None,
-            "known_by": self.known_by,
-            "resolution_m": self.resolution_m,
-            "min_zoom": self.min_zoom,
-            "max_zoom": self.max_zoom,
-            "share_covered": round(self.share_covered, 4),
-            "scene_sha256s": list(self.scene_sha256s),
-            "tile_url": self.tile_url,
-        }
+    share_covered: float  # share of the disc that the pictures cover, 0 to 1
+    scene_sha256s: list[str]
+    tiles: str  # address with {z}, {x} and {y} to be filled in
 
 
 def images_at(project: Project, lon: float, lat: float, radius_m: float) -> list[DatedImage]:
@@ -141,7 +120,7 @@ def images_at(project: Project, lon: float, lat: float, radius_m: float) -> list
     )
     groups = groupby(found, key=lambda scene: (scene.captured_on, scene.source_id))
     images = [_dated_image(list(scenes), lon, lat, radius_m) for _, scenes in groups]
-    return [image for image in images if image.share_covered > 0]
+    return [image for image in images if image["share_covered"] > 0]
 
 
 def _dated_image(scenes: list[Scene], lon: float, lat: float, radius_m: float) -> DatedImage:
@@ -150,17 +129,17 @@ def _dated_image(scenes: list[Scene], lon: float, lat: float, radius_m: float) -
     disc = looking.search_disc(Point(lon - dx, lat - dy, srid=4326), radius_m)
     scenes = [scene for scene in scenes if scene.part.intersects(disc)]
     return DatedImage(
-        source=source.uuid,
+        source=str(source.uuid),
         name=source.name,
         attribution=source.attribution,
-        captured_on=first.captured_on,
+        captured_on=first.captured_on.isoformat() if first.captured_on else None,
         known_by=first.captured_known_by,
         resolution_m=max((scene.resolution_m for scene in scenes), default=0),
         min_zoom=min((scene.min_zoom for scene in scenes), default=0),
         max_zoom=max((scene.max_zoom for scene in scenes), default=0),
-        share_covered=looking.share_of(disc, [scene.part for scene in scenes]),
-        scene_sha256s=tuple(scene.sha256 for scene in scenes),
-        tile_url=tile_url(source, first.captured_on or "unknown", scenes),
+        share_covered=round(looking.share_of(disc, [scene.part for scene in scenes]), 4),
+        scene_sha256s=[scene.sha256 for scene in scenes],
+        tiles=tile_url(source, first.captured_on or "unknown", scenes),
     )
 
 

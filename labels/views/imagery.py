@@ -195,7 +195,7 @@ class SourceForm(forms.ModelForm):
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @in_project("import_imagery")
-def new_imagery(request: HttpRequest, project: Project) -> HttpResponse:
+def imagery_new(request: HttpRequest, project: Project) -> HttpResponse:
     """Upload one picture into a source, or into a new one with its rights."""
     posted = (request.POST, request.FILES) if request.method == "POST" else ()
     picture = PictureForm(*posted, project=project)
