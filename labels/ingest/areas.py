@@ -71,9 +71,7 @@ def guess_name_field(columns: Iterable[str]) -> str:
     """The property that names an area; empty where none does. Several are asked about, never chosen from."""
     candidates = [c for c in columns if _name.fullmatch(folded(c))]
     if len(candidates) > 1:
-        raise BadInput(
-            f"Several properties could be the name: {', '.join(candidates)}. Choose with --name-field NAME."
-        )
+        raise BadInput(f"Several properties could be the name: {', '.join(candidates)}. Choose with --name-field NAME.")
     return candidates[0] if candidates else ""
 
 
@@ -186,7 +184,9 @@ def _area(raw: RawRow, parameters: dict) -> tuple:
     name = raw.values.get(parameters["name_field"], "").strip()
     code = raw.values.get(parameters["code_field"], "").strip()
     if len(name) > MAX_NAME or len(code) > 100:
-        raise refuse(parameters["name_field"], name, f"the name is longer than {MAX_NAME} or the code than 100 characters")
+        raise refuse(
+            parameters["name_field"], name, f"the name is longer than {MAX_NAME} or the code than 100 characters"
+        )
     attributes = json.dumps({column: value for column, value in raw.values.items() if value}, ensure_ascii=False)
     return raw.file_row, name, code, attributes, shape.hexewkb.decode()
 
@@ -233,9 +233,9 @@ def _current_layer(project: Project, parameters: dict) -> ReferenceLayer | None:
 def _publish(project: Project, parameters: dict) -> ReferenceLayer:
     """A new version of the layer; the one of the same name retires."""
     now = timezone.now()
-    project.reference_layers.filter(
-        kind=parameters["kind"], name=parameters["layer"], retired_at__isnull=True
-    ).update(retired_at=now)
+    project.reference_layers.filter(kind=parameters["kind"], name=parameters["layer"], retired_at__isnull=True).update(
+        retired_at=now
+    )
     layer = ReferenceLayer.objects.create(
         project=project,
         kind=parameters["kind"],

@@ -151,7 +151,9 @@ def refused_rows(edition: Edition) -> QuerySet:
 def known_edition(register: Register, file_hash: str, mapping: dict[str, str]) -> Edition | None:
     """The edition that the same file made under the same mapping."""
     return register.editions.filter(
-        file_sha256=file_hash, mapping_sha256=mapping_sha256(mapping, register.value_mapping), completed_at__isnull=False
+        file_sha256=file_hash,
+        mapping_sha256=mapping_sha256(mapping, register.value_mapping),
+        completed_at__isnull=False,
     ).first()
 
 

@@ -112,7 +112,9 @@ def date_precision_in(text: str, own: Mapping[str, str]) -> str:
 
 
 _APPROXIMATE = re.compile(r"\bapprox|\bestim|\baproxim")
-_VILLAGE = re.compile(r"\b(village|villages|localite|town|settlement|aldeia|vila|pueblo|aldea|camp|groupment|groupement)\b")
+_VILLAGE = re.compile(
+    r"\b(village|villages|localite|town|settlement|aldeia|vila|pueblo|aldea|camp|groupment|groupement)\b"
+)
 _DRAWN = re.compile(
     r"\b(numeris\w*|digiti[sz]\w*|digitaliz\w*|landsat|sentinel|satellite|spot|google|bing|imag\w*|map|carte|mapa|"
     r"ortho\w*)\b"
