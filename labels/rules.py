@@ -53,7 +53,7 @@ def months_between(earlier: date, later: date) -> float:
 
 
 def was_never_there(undisturbed_on: Iterable[date], period: tuple[date, date] | None) -> bool:
-    """Whether undisturbed images stand close before and close after the report: only then do pages say "never there"."""
+    """Whether undisturbed images stand close before and close after the report; only then say "never there"."""
     if period is None:
         return False
     days = list(undisturbed_on)

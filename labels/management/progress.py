@@ -14,7 +14,7 @@ from labels.models import Job, Project
 
 
 class ProjectCommand(BaseCommand):
-    """A command on one project. Ends with 0 only when the work is done; 2 with a sentence for bad arguments or input."""
+    """A command on one project. It ends with 0 only when the work is done, with 2 and a sentence for bad input."""
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--project", required=True, metavar="P", help="the project's short name (slug)")

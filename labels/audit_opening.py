@@ -1,0 +1,63 @@
+"""Opening an audit as a job: drawing a million units takes minutes."""
+
+from django.db import transaction
+from django.urls import reverse
+from django.utils.text import slugify
+
+from labels import jobs, workflow
+from labels.models import Audit, Job, Project, Register
+
+
+def slug_for(name: str) -> str:
+    return slugify(name)[:50]
+
+
+def ask(
+    *, project: Project, requested_by, name: str, register: Register, reviews_per_unit: int, same_site_m: float
+) -> Job:
+    """Ask for a census of the register."""
+    return jobs.ask(
+        project=project,
+        kind=Job.Kind.OPEN_AUDIT,
+        subject=name,
+        requested_by=requested_by,
+        parameters=parameters(
+            name=name, register=register, reviews_per_unit=reviews_per_unit, same_site_m=same_site_m, seed=1
+        ),
+    )
+
+
+def parameters(*, name: str, register: Register, reviews_per_unit: int, same_site_m: float, seed: int) -> dict:
+    return {
+        "name": name,
+        "register": register.pk,
+        "reviews_per_unit": reviews_per_unit,
+        "same_site_m": same_site_m,
+        "seed": seed,
+    }
+
+
+@jobs.work(Job.Kind.OPEN_AUDIT)
+def open_audit(running: jobs.RunningJob) -> dict:
+    """A second delivery finds the audit by its slug and adds nothing."""
+    job, asked = running.job, running.parameters
+    running.begin("drawing units")
+    with transaction.atomic():
+        running.still_mine()
+        audit = Audit.objects.filter(project=job.project, slug=slug_for(asked["name"])).first()
+        if audit is None:
+            audit = workflow.open_census(
+                project=job.project,
+                register=Register.objects.get(pk=asked["register"], project=job.project),
+                slug=slug_for(asked["name"]),
+                name=asked["name"],
+                opened_by=job.requested_by,
+                seed=asked["seed"],
+                reviews_per_unit=asked["reviews_per_unit"],
+                same_site_m=asked["same_site_m"],
+            )
+    return {
+        "page": reverse("labels:audit", args=[job.project.slug, audit.slug]),
+        "units": audit.n_population - audit.n_unlocated,
+        "without_position": audit.n_unlocated,
+    }

@@ -1,0 +1,68 @@
+"""The review page's imagery without script: tiles laid out on the server, and what was thereby on screen."""
+
+import math
+from datetime import date
+from uuid import UUID
+
+from labels import geo
+from labels.workflow import GivenImage
+
+ZOOM = 15
+SIZE_PX = 512
+TILE_PX = 256
+
+
+def default_pair(unit: dict) -> list[dict]:
+    """The latest image before the report and the newest one; static/js/choosing.js makes the same choice."""
+    images, ends = unit["images"], unit["report"]["ends"]
+    dated = [image for image in images if image["captured_on"]]
+    before = [image for image in dated if ends and image["captured_on"] <= ends]
+    newest = dated[-1:] or images[-1:]
+    left = before[-1:] or dated[:1] or images[:1]
+    return left + [image for image in newest if image not in left]
+
+
+def pictures(unit: dict) -> list[dict]:
+    """For each image of the pair: its tiles with their place in a SIZE_PX square centred on the reported point."""
+    x, y = _pixel(*unit["point"])
+    left, top = x - SIZE_PX / 2, y - SIZE_PX / 2
+    return [{"image": image, "tiles": _tiles(image, left, top), "size": SIZE_PX} for image in default_pair(unit)]
+
+
+def _tiles(image: dict, left: float, top: float) -> list[dict]:
+    columns = range(int(left // TILE_PX), int((left + SIZE_PX) // TILE_PX) + 1)
+    rows = range(int(top // TILE_PX), int((top + SIZE_PX) // TILE_PX) + 1)
+    return [
+        {
+            "url": image["tiles"].replace("{z}", str(ZOOM)).replace("{x}", str(x)).replace("{y}", str(y)),
+            "x": round(x * TILE_PX - left, 2),
+            "y": round(y * TILE_PX - top, 2),
+        }
+        for y in rows
+        for x in columns
+    ]
+
+
+def images_seen(unit: dict) -> list[GivenImage]:
+    """What `pictures` put on screen."""
+    lon, lat = unit["point"]
+    half_m = geo.ground_resolution_m(lat, ZOOM) * SIZE_PX / 2
+    dy, dx = half_m / 111_195, half_m / 111_195 / math.cos(math.radians(lat))
+    view = {"bounds": [lon - dx, lat - dy, lon + dx, lat + dy], "zoom": ZOOM, "ms": 0}
+    return [
+        GivenImage(
+            pane=number,
+            source=UUID(str(image["source"])),
+            captured_on=date.fromisoformat(image["captured_on"]) if image["captured_on"] else None,
+            zoom=ZOOM,
+            views=[view],
+        )
+        for number, image in enumerate(default_pair(unit), start=1)
+    ]
+
+
+def _pixel(lon: float, lat: float) -> tuple[float, float]:
+    """Web mercator pixel of the place at ZOOM."""
+    size = TILE_PX * 2**ZOOM
+    sine = math.sin(math.radians(lat))
+    return (lon + 180) / 360 * size, (0.5 - math.log((1 + sine) / (1 - sine)) / (4 * math.pi)) * size

@@ -1,0 +1,79 @@
+"""How far the work is: questions to the database, asked each time."""
+
+from dataclasses import dataclass
+
+from django.db.models import Count, Max, Q
+from django.utils import timezone
+
+from labels.models import Assignment, Audit, ImagerySource, Placement, Project, Register, Release
+
+
+@dataclass(frozen=True)
+class Queue:
+    """One person's view of an audit's queue; all counts are of wanted reviews."""
+
+    audit: Audit
+    n_wanted: int  # reviews the audit wants
+    n_done: int  # given by anybody
+    n_mine: int  # given by this person
+    n_mine_today: int  # since midnight in the project's zone
+    n_left_for_me: int  # this person could still give
+
+
+def queue_of(audit: Audit, annotator) -> Queue:
+    """Two queries, whatever the size of the audit's reviews."""
+    midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
+    done = Q(state=Assignment.State.DONE)
+    mine = done & Q(annotator=annotator)
+    counts = Assignment.objects.filter(audit=audit, queue="sample").aggregate(
+        n_wanted=Count("pk"),
+        n_done=Count("pk", filter=done),
+        n_mine=Count("pk", filter=mine),
+        n_mine_today=Count("pk", filter=mine & Q(review__created_at__gte=midnight)),
+    )
+    return Queue(audit=audit, n_left_for_me=n_left_for(audit, annotator), **counts)
+
+
+def n_left_for(audit: Audit, annotator) -> int:
+    """Units that still want a review and that this person has neither judged nor seen judged."""
+    return (
+        audit.units.filter(queue="sample")
+        .filter(Q(assignments__state="open") | Q(assignments__state="leased"))
+        .exclude(assignments__in=Assignment.objects.filter(annotator=annotator, state="done"))
+        .exclude(exposures__user=annotator)
+        .distinct()
+        .count()
+    )
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What a project has and what it still needs, in the order a team goes."""
+
+    n_records: int
+    n_unlocated: int
+    n_registers: int
+    n_areas: int
+    n_sources: int
+    n_audits: int
+    n_releases: int
+
+
+def next_steps(project: Project) -> Steps:
+    return Steps(
+        n_records=Placement.objects.filter(register__project=project).count(),
+        n_unlocated=Placement.objects.filter(register__project=project, reported_point=None).count(),
+        n_registers=Register.objects.filter(project=project).count(),
+        n_areas=project.reference_layers.filter(retired_at=None).count(),
+        n_sources=ImagerySource.objects.filter(project=project).count(),
+        n_audits=Audit.objects.filter(project=project).count(),
+        n_releases=Release.objects.filter(project=project).count(),
+    )
+
+
+def people_of(audit: Audit) -> list[dict]:
+    """Who has given how many reviews of the audit, and when last; the most active first."""
+    done = Assignment.objects.filter(audit=audit, state=Assignment.State.DONE)
+    return list(
+        done.values("annotator__username").annotate(n=Count("pk"), last=Max("review__created_at")).order_by("-n")
+    )

@@ -1,0 +1,28 @@
+"""Pages, tiles and downloads. Every path below p/<project>/ is opened by labels.views.doors.in_project."""
+
+from django.urls import path
+
+from labels.views import audits, jobs, people, projects, review
+
+app_name = "labels"
+
+urlpatterns = [
+    path("", projects.projects, name="projects"),
+    path("p/<slug:project>/", projects.overview, name="overview"),
+    # audits and the review loop
+    path("p/<slug:project>/audits/", audits.audits, name="audits"),
+    path("p/<slug:project>/audits/new/", audits.audit_new, name="audit_new"),
+    path("p/<slug:project>/audits/<slug:audit>/", audits.audit, name="audit"),
+    path("p/<slug:project>/audits/<slug:audit>/review/", review.review, name="review"),
+    path("p/<slug:project>/audits/<slug:audit>/review/mine/", review.mine, name="my_reviews"),
+    path("p/<slug:project>/reviews/<uuid:review>/undo/", review.undo, name="review_undo"),
+    # jobs
+    path("p/<slug:project>/jobs/", jobs.jobs, name="jobs"),
+    path("p/<slug:project>/jobs/<uuid:job>/", jobs.job, name="job"),
+    path("p/<slug:project>/jobs/<uuid:job>/cancel/", jobs.cancel, name="job_cancel"),
+    path("p/<slug:project>/jobs/<uuid:job>/retry/", jobs.retry, name="job_retry"),
+    # people
+    path("p/<slug:project>/people/", people.people, name="people"),
+    path("p/<slug:project>/people/invite/", people.invite, name="invite"),
+    path("p/<slug:project>/people/<int:membership>/", people.membership, name="membership"),
+]
