@@ -139,7 +139,7 @@ def load_areas(job: RunningJob) -> dict:
     placement.place_records(project=project, job=job)
     uploads.discard(job.parameters.get("upload"))
     line = f"{n_areas - n_unchanged} areas loaded, {n_unchanged} unchanged, {len(refused)} refused"
-    page = {"page": reverse("labels:areas", args=[project.slug]), "layer": layer.pk, "line": line}
+    page = {"page": reverse("labels:areas", args=[project.slug]), "layer": layer.pk, "sentence": line}
     return page | {"n_areas": n_areas, "n_refused": len(refused)} | report
 
 

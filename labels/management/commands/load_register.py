@@ -81,7 +81,7 @@ class Command(ProjectCommand):
         self._say_refusals(list(registers.refused_rows(edition)), options["report"])
         if job.result["n_unlocated"]:
             self.stdout.write(f"{job.result['n_unlocated']} rows state no position; kept without one.")
-        self.stdout.write(job.result["line"])
+        self.stdout.write(job.result["sentence"])
 
     def _say_unread(self, unread: dict[str, dict[str, int]]) -> None:
         for field, words in unread.items():
