@@ -198,8 +198,8 @@ def design_share(
     -------
     Share
         Weighted share sum(w y) / sum(w), and Wilson's interval at its effective size p (1-p) / v with the t quantile of
-        (clusters - strata) degrees of freedom. `population` is the sum of `stratum_sizes` where units are drawn one by
-        one and no part is asked for. A stratum of which nothing is judged yet is not in the share.
+        (clusters - strata) degrees of freedom. `population` is the size of the strata judged, where units are drawn one
+        by one and no part is asked for. A stratum of which nothing is judged yet is not in the share.
 
     Raises
     ------
@@ -220,8 +220,9 @@ def design_share(
     if not (np.isfinite(w).all() and (w > 0).all()):
         raise ValueError("a weight is not above 0")
     k, n = int((y & inside).sum()), int(inside.sum())
-    sizes, clustered = design.stratum_sizes, design.clusters is not None
-    population = sum(sizes.values()) if sizes and not clustered and within is None else None
+    known = design.stratum_sizes is not None and design.clusters is None and within is None
+    strata = np.zeros(n, dtype=int) if design.strata is None else np.asarray(design.strata)
+    population = sum(design.stratum_sizes.get(name, 0) for name in set(strata.tolist())) if known else None
     if n == 0:
         return Share(k, n, population, None, None, None, IntervalKind.UNDEFINED)
 

@@ -196,6 +196,10 @@ class TestDesignShare:
         share = design_share([True, False, True], Design(np.ones(3), ["a", "a", "b"], stratum_sizes={"a": 2, "b": 1}))
         assert share.is_census and share.population == 3
 
+    def test_a_stratum_not_judged_yet_is_not_in_the_population(self):
+        share = design_share([True, False], Design(np.ones(2), ["a", "a"], stratum_sizes={"a": 20, "b": 80}))
+        assert share.population == 20
+
     def test_one_cluster_leaves_the_interval_undefined(self):
         share = design_share([True, False], Design(np.ones(2), clusters=[1, 1]))
         assert share.kind == IntervalKind.UNDEFINED and share.share == 0.5 and share.low is None
