@@ -210,8 +210,9 @@ def design_share(
     -----
     v is the variance of the linearised share between clusters within strata (Särndal et al. 1992, section 5.7), with
     finite-population correction; a stratum with one cluster is compared with the mean of all. Effective size after
-    Korn & Graubard (1998), Survey Methodology 24:193-201, here in Wilson's formula; where all units agree (v = 0) it is
-    Kish's (sum w)² / sum w². Undefined without degrees of freedom. Simulated mean coverage 0.95 (0.91 to 0.98).
+    Korn & Graubard (1998), Survey Methodology 24:193-201, here in Wilson's formula; where the units of each stratum
+    agree (v = 0) it is Kish's (sum w)² / sum w². Undefined without degrees of freedom. Simulated mean coverage 0.95
+    (0.91 to 0.98).
     """
     y, w = np.asarray(counted, dtype=bool), np.asarray(design.weights, dtype=float)
     inside = np.ones(y.shape, dtype=bool) if within is None else np.asarray(within, dtype=bool)
@@ -234,7 +235,8 @@ def design_share(
     if df < 1:
         return Share(k, n, population, p, None, None, IntervalKind.UNDEFINED)
     kish = total**2 / (w[inside] ** 2).sum()
-    size = float(p * (1 - p) / variance if variance > 0 and 0 < k < n else kish / unseen)
+    agreed = variance < 1e-12  # within strata, but for rounding: no sample is that informative
+    size = float(kish / unseen if agreed else p * (1 - p) / variance)
     low, high = score_interval(min(p * size, size), size, stats.t.ppf((1 + confidence) / 2, df))
     return Share(k, n, population, p, low, high, IntervalKind.DESIGN, n_effective=size, design_effect=n / size)
 

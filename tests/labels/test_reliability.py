@@ -217,6 +217,11 @@ class TestDesignShare:
         assert share.n_effective == pytest.approx(36 / 12)
         assert share.low == 0 < share.high < 1
 
+    def test_strata_that_agree_within_do_not_feign_certainty(self):
+        share = design_share([True] * 9 + [False] * 7, Design([1.1] * 9 + [3.7] * 7, ["a"] * 9 + ["b"] * 7))
+        assert share.n_effective < 16
+        assert share.high - share.low > 0.2
+
     @pytest.mark.parametrize(
         "design",
         [
