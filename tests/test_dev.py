@@ -226,3 +226,9 @@ class TestEnvironment:
     @pytest.mark.parametrize("name", ["fsync", "synchronous_commit", "full_page_writes"])
     def test_the_cluster_is_durable(self, name):
         assert dev.POSTGRESQL_SETTINGS[name] == "on"
+
+
+class TestBench:
+    def test_names_an_unknown_bench(self):
+        done = subprocess.run([sys.executable, "-m", "tests.bench", "fly"], cwd=SCRIPT.parent, capture_output=True)
+        assert (done.returncode, done.stderr.split(b";")[0]) == (2, b"There is no bench fly")
