@@ -17,6 +17,7 @@ DEFINITIONS = {
     "move": "A mine within the search radius, beyond the tolerance.",
     "reject": "The whole search disc was seen on an image later than the report, and no artisanal mine is visible.",
     "unsure": "Could not be judged, or its reviews disagree and nobody has settled it yet (n_disputed).",
+    "wrong": "Rejects less those that do not speak against the record: field_verified and no_activity (see rejects).",
     "nearby_at_least, nearby_at_most": "A mine at or near the point: confirm and move, with every unsure counted as "
     "no mine, or as one.",
     "low, high": "95 % interval. Where interval is 'sampling': Wilson's at the effective size of a finite population "
@@ -25,8 +26,8 @@ DEFINITIONS = {
     "far chance alone moves the share in another list of that size made the same way.",
     "reader_low, reader_high": "Limits of the true share given how often readers of the same unit disagree, from "
     "units planned for two or more reviews; null without such units.",
-    "rejects": "field_verified: visited on site with GPS, not visible in the imagery (not counted as wrong); "
-    "no_activity: a licence area without visible activity (not counted as wrong); natural_ground, other_land_use, "
+    "rejects": "field_verified: visited on site with GPS, not visible in the imagery; "
+    "no_activity: a licence area without visible activity; natural_ground, other_land_use, "
     "industrial_only: what is there instead.",
     "displacement": "Metres on the ellipsoid from the reported point to the mine, of moved units; moves beyond the "
     "search radius are not seen. ce90_m: 90 % lie within. near_search_end: share beyond 0.8 of the search radius.",
@@ -62,7 +63,7 @@ def as_csv(report: Report) -> str:
 
 
 def _header(report: Report) -> list[str]:
-    rates = [*VERDICTS, "nearby_at_least", "nearby_at_most"]
+    rates = [*VERDICTS, "wrong", "nearby_at_least", "nearby_at_most"]
     return [
         "group",
         *report.by,
@@ -83,7 +84,7 @@ def _header(report: Report) -> list[str]:
 
 
 def _row(report: Report, group: Group) -> list:
-    rates = [rate for _, rate in group.rates] + [group.nearby_at_least, group.nearby_at_most]
+    rates = [rate for _, rate in group.rates] + [group.wrong, group.nearby_at_least, group.nearby_at_most]
     moved = group.displacement
     return [
         safe_text(", ".join(group.words) or "all"),

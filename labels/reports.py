@@ -32,6 +32,8 @@ REJECT_KINDS = (
     RejectReason.INDUSTRIAL_ONLY.value,
     RejectReason.NO_ACTIVITY.value,
 )
+# Rejects that do not say the record is wrong: somebody stood there, or a licence was never mined.
+NOT_WRONG = frozenset({FIELD_VERIFIED, RejectReason.NO_ACTIVITY.value})
 # Unsure for these reasons may become a verdict with other imagery.
 WANTS_IMAGERY = frozenset(
     {UnsureReason.CLOUD, UnsureReason.NO_IMAGE, UnsureReason.TOO_COARSE, UnsureReason.PREDATES_REPORT}
@@ -108,6 +110,7 @@ class Group:
     unsure: Rate
     nearby_at_least: Rate  # a mine at or near the point, every unsure counted as none
     nearby_at_most: Rate  # the same, every unsure counted as one
+    wrong: Rate  # rejects less those that do not speak against the record: field-verified, licences without activity
     rejects: dict[str, int]  # kind of reject -> units; they add up to the rejects
     unsure_reasons: dict[str, int]  # reason (or "disputed") -> units; they add up to the unsure
     displacement: Displacement
@@ -306,6 +309,8 @@ class _Counting:
         judged = [(unit, self.verdict(unit)) for unit in units if unit.state != State.OPEN]
         population = max(len(units), round(sum(1 / unit.inclusion_probability for unit in units)))
         counts = Counter(verdict for _, verdict in judged)
+        rejects = _reject_kinds(judged)
+        n_wrong = sum(n for kind, n in rejects.items() if kind not in NOT_WRONG)
         shares = reliability.verdict_shares(counts, population=population or None, double_read=self.double_read(units))
         return Group(
             key=key or {},
@@ -322,7 +327,8 @@ class _Counting:
             unsure=_rate(shares.unsure),
             nearby_at_least=_rate(shares.nearby_at_least),
             nearby_at_most=_rate(shares.nearby_at_most),
-            rejects=_reject_kinds(judged),
+            wrong=_rate(reliability.share_of(n_wrong, len(judged), population or None)),
+            rejects=rejects,
             unsure_reasons=_unsure_reasons(judged),
             displacement=_displacement(judged),
             within=_within(judged, population),

@@ -151,6 +151,7 @@ def test_rejects_visited_on_site_stand_apart(project, register, annotator):
         "no_activity": 1,
     }
     assert sum(every.rejects.values()) == every.reject.k
+    assert (every.wrong.k, every.wrong.n) == (3, 5)
 
 
 # ---- displacement ----
