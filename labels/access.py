@@ -8,7 +8,7 @@ see a project only as its members do.
 from collections.abc import Iterable
 
 from django.core.exceptions import PermissionDenied
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet, Subquery
 from django.http import Http404
 from django.shortcuts import get_object_or_404
 
@@ -58,6 +58,13 @@ def role_may(role: Role | None, action: str) -> bool:
 def can(user, action: str, project: Project) -> bool:
     """Whether the person may do this in the project; an unknown action is a programming error (KeyError)."""
     return role_may(role_in(user, project), action)
+
+
+def with_role(objects: QuerySet, user) -> QuerySet:
+    """Objects that belong to a project, each with the person's `role` there: for `role_may`, without a second query."""
+    known = user.is_authenticated and user.is_active
+    role = Membership.objects.filter(project=OuterRef("project"), user=user.pk if known else None)
+    return objects.annotate(role=Subquery(role.values("role")[:1]))
 
 
 def require(user, action: str, project: Project) -> Role:

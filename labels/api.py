@@ -22,7 +22,6 @@ from labels.models import Audit, Review, SampleUnit
 from labels.models.reviews import Activity, MineType, RejectReason, Sign, SizeClass, UnsureReason
 
 
-
 class StaleToken(errors.NotAllowed):
     """The page was loaded before the last sign-in; its script fetches a new token and tries again."""
 

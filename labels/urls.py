@@ -2,7 +2,15 @@
 
 from django.urls import path
 
-from labels.views import audits, jobs, people, projects, releases, review
+from labels.views import (
+    audits,
+    imagery,
+    jobs,
+    people,
+    projects,
+    releases,
+    review,
+)
 
 app_name = "labels"
 
@@ -16,6 +24,10 @@ urlpatterns = [
     path("p/<slug:project>/audits/<slug:audit>/review/", review.review, name="review"),
     path("p/<slug:project>/audits/<slug:audit>/review/mine/", review.mine, name="my_reviews"),
     path("p/<slug:project>/reviews/<uuid:review>/undo/", review.undo, name="review_undo"),
+    # imagery
+    path("imagery/<uuid:source>/<int:z>/<int:x>/<int:y>", imagery.tile, name="tile"),
+    path("p/<slug:project>/imagery/", imagery.imagery, name="imagery"),
+    path("p/<slug:project>/imagery/new/", imagery.imagery_new, name="imagery_new"),
     # releases
     path("p/<slug:project>/releases/", releases.releases, name="releases"),
     path("p/<slug:project>/releases/new/", releases.release_new, name="release_new"),

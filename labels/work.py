@@ -1,4 +1,7 @@
 """Imports every module that registers a kind of work, so that any worker can do it."""
 
-from labels import audit_opening  # noqa: F401
-from labels.releases import making  # noqa: F401
+import labels.audit_opening
+import labels.imagery.loading
+import labels.ingest.areas
+import labels.ingest.registers
+import labels.releases.making  # noqa: F401

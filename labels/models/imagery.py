@@ -6,6 +6,9 @@ from django.contrib.gis.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+# The largest registration offset a source may carry: tiles look this far around themselves for pictures.
+MAX_OFFSET_M = 1000
+
 
 class ImagerySource(models.Model):
     """A named set of scenes, with its attribution and rights."""
@@ -32,7 +35,16 @@ class ImagerySource(models.Model):
         verbose_name = _("imagery source")
         verbose_name_plural = _("imagery sources")
         ordering = ["name"]
-        constraints = [models.UniqueConstraint(fields=["project", "slug"], name="imagery_slug_in_project")]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "slug"], name="imagery_slug_in_project"),
+            models.CheckConstraint(
+                condition=models.Q(
+                    offset_east_m__range=(-MAX_OFFSET_M, MAX_OFFSET_M),
+                    offset_north_m__range=(-MAX_OFFSET_M, MAX_OFFSET_M),
+                ),
+                name="imagery_offset_within_1_km",
+            ),
+        ]
 
     def __str__(self):
         return self.name
@@ -60,6 +72,8 @@ class Scene(models.Model):
     min_zoom = models.PositiveSmallIntegerField()
     max_zoom = models.PositiveSmallIntegerField()
     n_bands = models.PositiveSmallIntegerField()
+    # What was done to the original: its coordinate system, size, type, the bands shown, what hid pixels, the stretch.
+    preparation = models.JSONField(default=dict, blank=True, editable=False)
     size_bytes = models.PositiveBigIntegerField()
     job = models.ForeignKey("labels.Job", models.SET_NULL, null=True, blank=True, related_name="scenes")
     loaded_at = models.DateTimeField(default=timezone.now, editable=False)

@@ -1,0 +1,152 @@
+"""Starts the process that opens hostile pictures, listens to it, and ends it (DESIGN decision 8)."""
+
+import json
+import logging
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import rasterio
+
+from labels.errors import LabelsError
+from labels.imagery.opening import ALLOWED_DRIVERS, ImageRefused
+
+log = logging.getLogger(__name__)
+
+HOME = Path(__file__).resolve().parent.parent.parent
+MEMORY_MIB = 1536  # of address space; what is really used stays below 1 GiB (tests/bench measure it)
+CPU_S = 3600
+FILE_MIB = 16 * 1024
+LONGEST_ANSWER = 32 * 2**20
+LISTEN_S = 1.0
+
+Report = Callable[[str, int, int | None], None]
+
+
+class ReaderFailed(LabelsError):
+    """The reading process ended without an answer."""
+
+
+def prepare(*, path: Path, roots: list[Path], folder: Path, report: Report) -> dict:
+    """Prepare the picture at `path` as `folder`/prepared.tif and describe it.
+
+    `report` is called at least every second with (stage, done, total); when it raises, the process is killed. Raises
+    ImageRefused with the reason when the picture cannot be used.
+    """
+    request = {
+        "path": str(path),
+        "roots": [str(root) for root in roots],
+        "folder": str(folder),
+        "parent": os.getpid(),
+        "memory_mib": MEMORY_MIB,
+        "cpu_s": CPU_S,
+        "file_mib": FILE_MIB,
+    }
+    with tempfile.TemporaryFile() as errors:
+        child = subprocess.Popen(  # noqa: S603  our own interpreter and module, no shell, a fixed argument list
+            [*_without_network(), sys.executable, "-s", "-m", "labels.imagery.child"],
+            cwd=HOME,
+            env=_environment(folder),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,
+        )
+        try:
+            child.stdin.write(json.dumps(request).encode())
+            child.stdin.close()
+            return _listen(child, report, errors)
+        except BrokenPipeError:
+            raise _failure(child, errors) from None
+        finally:
+            _end(child)
+
+
+def _listen(child: subprocess.Popen, report: Report, errors) -> dict:
+    """Pass progress on until the answer comes. What the child writes is not trusted further than its types."""
+    os.set_blocking(child.stdout.fileno(), False)
+    stage, done, total, pending = "check", 0, None, b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(child.stdout, selectors.EVENT_READ)
+        while True:
+            if selector.select(timeout=LISTEN_S):
+                chunk = os.read(child.stdout.fileno(), 2**16)
+                if not chunk:
+                    raise _failure(child, errors)
+                *lines, pending = (pending + chunk).split(b"\n")
+                for line in lines:
+                    answer = json.loads(line)
+                    if "refused" in answer:
+                        raise ImageRefused(str(answer["refused"])[:500])
+                    if "result" in answer:
+                        return answer["result"]
+                    stage, done, total = str(answer["stage"]), int(answer["done"]), answer["total"]
+                if len(pending) > LONGEST_ANSWER:
+                    raise ReaderFailed("The picture's reader answered without end.")
+            report(stage, done, total)
+
+
+def _failure(child: subprocess.Popen, errors) -> LabelsError:
+    """Why the process ended without an answer, as a sentence; the details go to the log."""
+    code = child.wait(timeout=10)
+    errors.seek(0)
+    log.warning("The picture's reader ended with %s: %s", code, errors.read()[-2000:].decode(errors="replace"))
+    if -code == signal.SIGXCPU or -code == signal.SIGKILL:
+        return ImageRefused("The picture took more time or memory than a reader may have. Cut it into parts.")
+    if -code == signal.SIGXFSZ:
+        return ImageRefused("The prepared picture would be too large. Cut it into parts.")
+    return ImageRefused("The picture's reader stopped: the file is damaged or needs too much memory.")
+
+
+def _end(child: subprocess.Popen) -> None:
+    if child.poll() is None:
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+    child.stdout.close()
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """No secret and no proxy; GDAL's guards, and every driver skipped that is not on the list."""
+    return {
+        "PATH": os.defpath,
+        "LANG": "C.UTF-8",
+        "TMPDIR": str(folder),
+        "CPL_TMPDIR": str(folder),
+        "GDAL_SKIP": _skipped_drivers(),
+        "GDAL_DRIVER_PATH": "disable",
+        "GDAL_PAM_ENABLED": "NO",
+        "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+        "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none",
+        "GDAL_HTTP_MAX_RETRY": "0",
+        "GDAL_CACHEMAX": "128",
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        "MALLOC_ARENA_MAX": "2",
+    }
+
+
+@cache
+def _skipped_drivers() -> str:
+    """GDAL knows only a list of drivers to leave out; the child checks that nothing else is left."""
+    with rasterio.Env() as env:
+        return ",".join(sorted(set(env.drivers()) - ALLOWED_DRIVERS))
+
+
+@cache
+def _without_network() -> tuple[str, ...]:
+    """A prefix that gives a process an empty network, where the system lets us; tried once."""
+    unshare = shutil.which("unshare")
+    if unshare:
+        prefix = (unshare, "--net", "--map-root-user")
+        tried = subprocess.run([*prefix, "true"], capture_output=True, timeout=10, check=False)  # noqa: S603
+        if tried.returncode == 0:
+            return prefix
+    log.warning("Pictures are read without a network of their own: unshare --net does not work here.")
+    return ()

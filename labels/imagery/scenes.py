@@ -1,0 +1,185 @@
+"""Which pictures cover a place: the questions that tiles and the review page ask the database."""
+
+import hashlib
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from itertools import groupby
+from typing import Literal, TypedDict
+
+from django.contrib.gis.db.models.functions import Intersection
+from django.contrib.gis.geos import GEOSGeometry, MultiPolygon, Point, Polygon
+from django.db.models import F, FilteredRelation, Q, QuerySet
+from django.urls import reverse
+
+from labels import looking
+from labels.imagery import grid, rights
+from labels.models import ImagerySource, Project, Scene
+from labels.models.imagery import MAX_OFFSET_M
+
+# A capture date, "unknown" for pictures without one, None for whatever is newest.
+Day = date | Literal["unknown"] | None
+
+
+@dataclass(frozen=True)
+class ShownScene:
+    """A picture's file as a tile needs it."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a tile is made of: pictures on top first, and how far the imagery lies off the ground."""
+
+    scenes: tuple[ShownScene, ...] = ()
+    offset_east_m: float = 0
+    offset_north_m: float = 0
+
+    @property
+    def version(self) -> str:
+        """Changes whenever the pixels may."""
+        parts = [scene.sha256 for scene in self.scenes] + [f"{self.offset_east_m} {self.offset_north_m}"]
+        return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
+
+
+def rows_for_tile(sources: QuerySet[ImagerySource], z: int, x: int, y: int, day: Day) -> list[dict]:
+    """The source with the scenes that may show on a tile, newest first, in one query; a row without scene if none do.
+
+    Takes a queryset so that the asker can add the person's role to the same query.
+    """
+    of_day = Q(scenes__footprint__bboverlaps=_box_around(z, x, y)) & _of_day(day, "scenes__")
+    covering = sources.annotate(covering=FilteredRelation("scenes", condition=of_day))
+    covering = covering.order_by(F("covering__captured_on").desc(nulls_last=True), "-covering__pk")
+    extra = ["role"] if "role" in covering.query.annotations else []
+    return list(
+        covering.values(
+            "may_view",
+            "may_cache",
+            "rights_expire_on",
+            "offset_east_m",
+            "offset_north_m",
+            "covering__path",
+            "covering__sha256",
+            *extra,
+        )
+    )
+
+
+def shown(rows: list[dict]) -> Shown:
+    """What the rows of `rows_for_tile` show."""
+    if not rows:
+        return Shown()
+    scenes = [ShownScene(row["covering__path"], row["covering__sha256"]) for row in rows if row["covering__path"]]
+    return Shown(tuple(scenes), rows[0]["offset_east_m"], rows[0]["offset_north_m"])
+
+
+def _of_day(day: Day, prefix: str = "") -> Q:
+    if day is None:
+        return Q()
+    return Q(**{f"{prefix}captured_on__isnull": True}) if day == "unknown" else Q(**{f"{prefix}captured_on": day})
+
+
+def _box_around(z: int, x: int, y: int) -> Polygon:
+    """The tile and a margin: its pictures may lie off the ground by the largest offset a source can have."""
+    west, south, east, north = grid.lon_lat_bounds(grid.tile_bounds(z, x, y))
+    dy = MAX_OFFSET_M / looking.M_PER_DEGREE
+    dx = dy / max(0.01, math.cos(math.radians(max(abs(south), abs(north)))))
+    box = Polygon.from_bbox((max(-180, west - dx), max(-90, south - dy), min(180, east + dx), min(90, north + dy)))
+    box.srid = 4326
+    return box
+
+
+class DatedImage(TypedDict):
+    """One source at one capture date, as the review page offers it for a place. Ready for JSON."""
+
+    source: str  # uuid
+    name: str
+    attribution: str
+    captured_on: str | None  # ISO, null when unknown
+    known_by: str  # stated, file or unknown
+    resolution_m: float  # of the coarsest picture that takes part
+    min_zoom: int
+    max_zoom: int
+    share_covered: float  # share of the disc that the pictures cover, 0 to 1
+    scene_sha256s: list[str]
+    tiles: str  # address with {z}, {x} and {y} to be filled in
+
+
+def images_at(project: Project, lon: float, lat: float, radius_m: float) -> list[DatedImage]:
+    """The images that show some of the disc, oldest first and undated last; one query."""
+    wide = looking.search_disc(Point(lon, lat, srid=4326), radius_m + math.sqrt(2) * MAX_OFFSET_M)
+    found = (
+        Scene.objects.filter(rights.viewable("source__"), source__project=project, footprint__intersects=wide)
+        .select_related("source")
+        .annotate(part=Intersection("footprint", wide))
+        .defer("footprint", "preparation")
+        .order_by(F("captured_on").asc(nulls_last=True), "source__name", "source_id", "-pk")
+    )
+    groups = groupby(found, key=lambda scene: (scene.captured_on, scene.source_id))
+    images = [_dated_image(list(scenes), lon, lat, radius_m) for _, scenes in groups]
+    return [image for image in images if image["share_covered"] > 0]
+
+
+def _dated_image(scenes: list[Scene], lon: float, lat: float, radius_m: float) -> DatedImage:
+    source, first = scenes[0].source, scenes[0]
+    dx, dy = _offset_deg(source, lat)
+    disc = looking.search_disc(Point(lon - dx, lat - dy, srid=4326), radius_m)
+    scenes = [scene for scene in scenes if scene.part.intersects(disc)]
+    return DatedImage(
+        source=str(source.uuid),
+        name=source.name,
+        attribution=source.attribution,
+        captured_on=first.captured_on.isoformat() if first.captured_on else None,
+        known_by=first.captured_known_by,
+        resolution_m=max((scene.resolution_m for scene in scenes), default=0),
+        min_zoom=min((scene.min_zoom for scene in scenes), default=0),
+        max_zoom=max((scene.max_zoom for scene in scenes), default=0),
+        share_covered=round(looking.share_of(disc, [scene.part for scene in scenes]), 4),
+        scene_sha256s=[scene.sha256 for scene in scenes],
+        tiles=tile_url(source, first.captured_on or "unknown", scenes),
+    )
+
+
+def tile_url(source: ImagerySource, day: Day, scenes: Iterable[Scene]) -> str:
+    """The address of the source's tiles at a date, with {z}, {x} and {y}. Its version lets browsers keep tiles."""
+    base = reverse("labels:tile", args=[source.uuid, 0, 0, 0]).removesuffix("/0/0/0")
+    files = tuple(ShownScene(scene.path, scene.sha256) for scene in scenes)
+    version = Shown(files, source.offset_east_m, source.offset_north_m).version
+    wanted = f"date={day}&" if day else ""
+    return f"{base}/{{z}}/{{x}}/{{y}}?{wanted}v={version}"
+
+
+def footprint_of(source: ImagerySource, day: Day) -> MultiPolygon:
+    """Where on the ground the source's pictures of the date show something; empty when it has none."""
+    footprints = list(Scene.objects.filter(_of_day(day), source=source).values_list("footprint", flat=True))
+    if not footprints:
+        return MultiPolygon(srid=4326)
+    together = footprints[0] if len(footprints) == 1 else _union(footprints)
+    dx, dy = _offset_deg(source, together.centroid.y)
+    return _moved(together, dx, dy) if dx or dy else together
+
+
+def _union(footprints: list[MultiPolygon]) -> MultiPolygon:
+    polygons = [polygon for footprint in footprints for polygon in footprint]
+    return _as_multipolygon(MultiPolygon(polygons, srid=4326).unary_union)
+
+
+def _as_multipolygon(geometry: GEOSGeometry) -> MultiPolygon:
+    polygons = [geometry] if isinstance(geometry, Polygon) else [part for part in geometry if isinstance(part, Polygon)]
+    return MultiPolygon(polygons, srid=4326)
+
+
+def _offset_deg(source: ImagerySource, lat: float) -> tuple[float, float]:
+    """How far the ground lies from the picture: what is read from the picture plus this is the place."""
+    north = source.offset_north_m / looking.M_PER_DEGREE
+    return source.offset_east_m / looking.M_PER_DEGREE / math.cos(math.radians(lat)), north
+
+
+def _moved(footprint: MultiPolygon, dx: float, dy: float) -> MultiPolygon:
+    def ring(coordinates):
+        return [(x + dx, y + dy) for x, y in coordinates]
+
+    return MultiPolygon([Polygon(*map(ring, polygon.coords)) for polygon in footprint], srid=4326)
