@@ -11,6 +11,7 @@ from labels.views import (
     projects,
     registers,
     releases,
+    reliability,
     review,
     uploads,
 )
@@ -47,6 +48,10 @@ urlpatterns = [
     path("imagery/<uuid:source>/<int:z>/<int:x>/<int:y>", imagery.tile, name="tile"),
     path("p/<slug:project>/imagery/", imagery.imagery, name="imagery"),
     path("p/<slug:project>/imagery/new/", imagery.imagery_new, name="imagery_new"),
+    # reliability
+    path("p/<slug:project>/reliability/", reliability.reliability, name="reliability"),
+    path("p/<slug:project>/reliability/csv/", reliability.download, {"form": "csv"}, name="reliability_csv"),
+    path("p/<slug:project>/reliability/json/", reliability.download, {"form": "json"}, name="reliability_json"),
     # releases
     path("p/<slug:project>/releases/", releases.releases, name="releases"),
     path("p/<slug:project>/releases/new/", releases.release_new, name="release_new"),
@@ -67,4 +72,7 @@ urlpatterns = [
     path("p/<slug:project>/people/", people.people, name="people"),
     path("p/<slug:project>/people/invite/", people.invite, name="invite"),
     path("p/<slug:project>/people/<int:membership>/", people.membership, name="membership"),
+]
+urlpatterns += [
+    for n in ("registers", "areas", "reliability", "register")
 ]
