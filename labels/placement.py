@@ -41,18 +41,23 @@ SELECT count(*), max(id) FROM (
 ) AS batch
 """
 
-# Sorting by edition first keeps only the latest edition in which the record appears.
+# Sorting by edition first keeps only the latest edition in which the record appears. Asked record by record: a join of
+# whole tables depends on statistics, which a first import has just made wrong.
 PLACE = """
-WITH current AS (
-    SELECT DISTINCT ON (observation.site_record_id)
-           record.id AS site_record_id, record.register_id, observation.id AS observation_id, observation.point
+WITH current AS MATERIALIZED (
+    SELECT record.id AS site_record_id, record.register_id, latest.observation_id, latest.point
     FROM labels_siterecord record
-    JOIN labels_observation observation ON observation.site_record_id = record.id
-    JOIN labels_editionrow row ON row.observation_id = observation.id
-    JOIN labels_edition edition ON edition.id = row.edition_id AND edition.completed_at IS NOT NULL
+    CROSS JOIN LATERAL (
+        SELECT observation.id AS observation_id, observation.point
+        FROM labels_observation observation
+        JOIN labels_editionrow row ON row.observation_id = observation.id
+        JOIN labels_edition edition ON edition.id = row.edition_id AND edition.completed_at IS NOT NULL
+        WHERE observation.site_record_id = record.id
+        ORDER BY edition.number DESC, observation.point IS NOT NULL DESC, observation.observed_on DESC NULLS LAST,
+                 row.file_row DESC, observation.id DESC
+        LIMIT 1
+    ) AS latest
     WHERE record.register_id = ANY(%(registers)s) AND record.id > %(after)s AND record.id <= %(upto)s
-    ORDER BY observation.site_record_id, edition.number DESC, observation.point IS NOT NULL DESC,
-             observation.observed_on DESC NULLS LAST, row.file_row DESC, observation.id DESC
 )
 INSERT INTO labels_placement AS placement (
     site_record_id, register_id, observation_id, reported_point,

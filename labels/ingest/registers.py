@@ -20,7 +20,7 @@ from labels.ingest.fields import may_hold_id, resolve_mapping
 from labels.ingest.readers import Facts, RawRow, Reader, file_sha256, first_rows, open_rows
 from labels.ingest.refusals import Refusal
 from labels.ingest.rows import Observed, RowReader
-from labels.ingest.staging import BATCH_ROWS, Staging, batches, drop_abandoned
+from labels.ingest.staging import BATCH_ROWS, Staging, batches, drop_abandoned, refresh_statistics
 from labels.ingest.tally import Tally
 from labels.jobs import RunningJob, work
 from labels.models import Edition, Job, Register
@@ -109,6 +109,7 @@ def load_register(job: RunningJob) -> dict:
     with _one_import_at_a_time(register):
         edition = Edition.objects.filter(job=job.job).first() or _known_edition(register, job.parameters)
         edition = edition or _stage_and_publish(job, register)
+        refresh_statistics()
         placement.place_records(register=register, job=job)
     uploads.discard(job.parameters.get("upload"))
     tally = tally_of(edition) if edition.job_id == job.job.pk else unchanged_tally(edition)

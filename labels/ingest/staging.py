@@ -176,6 +176,12 @@ class Staging:
         return unread.of_rows(sql.Identifier(self.name), mapping)
 
 
+def refresh_statistics() -> None:
+    """Tell the planner what an import has brought: placing follows at once, long before autovacuum looks."""
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE labels_siterecord, labels_observation, labels_editionrow, labels_edition")
+
+
 def _cells(observed: Observed) -> tuple:
     return tuple(getattr(observed, column) for column in COLUMNS)
 

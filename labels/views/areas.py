@@ -20,7 +20,7 @@ from labels.views.doors import in_project
 @in_project("view_areas")
 def areas(request: HttpRequest, project: Project) -> HttpResponse:
     """Current layers, and the versions they replaced."""
-    layers = project.reference_layers.annotate(n_areas=Count("areas"))
+    layers = project.reference_layers.annotate(n_areas=Count("areas")).order_by("kind", "level", "name")
     context = {
         "layers": layers.filter(retired_at__isnull=True),
         "retired": layers.filter(retired_at__isnull=False).order_by("-retired_at"),

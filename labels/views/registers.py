@@ -23,7 +23,7 @@ LISTED_GROUPS = 30
 def registers(request: HttpRequest, project: Project) -> HttpResponse:
     found = project.registers.annotate(
         n_records=Count("placements", distinct=True), n_editions=Count("editions", distinct=True)
-    )
+    ).order_by("name")
     return render(request, "labels/registers.html", {"registers": found})
 
 
