@@ -26,6 +26,7 @@ from rasterio.windows import Window
 from labels.imagery import grid
 from labels.imagery.capture_date import capture_date
 from labels.imagery.opening import LON_LAT, ImageRefused, mercator_bounds
+from labels.local_plane import metres_per_degree
 
 BLOCK_PX = 512
 JPEG_QUALITY = 85
@@ -72,17 +73,9 @@ def ground_resolution_m(dataset: DatasetReader) -> float:
     x, y = dataset.width / 2, dataset.height / 2
     corners = [dataset.transform * place for place in ((x, y), (x + 1, y), (x, y + 1))]
     lons, lats = transform(dataset.crs, LON_LAT, *zip(*corners, strict=True))
-    east, north = _metres_per_degree(lats[0])
+    east, north = metres_per_degree(lats[0])
     (ax, ay), (bx, by) = (((lons[k] - lons[0]) * east, (lats[k] - lats[0]) * north) for k in (1, 2))
     return math.sqrt(abs(ax * by - ay * bx))
-
-
-def _metres_per_degree(lat: float) -> tuple[float, float]:
-    """Metres of a degree of longitude and of latitude on the WGS 84 ellipsoid."""
-    a, e2, sine = 6_378_137.0, 0.00669437999014, math.sin(math.radians(lat))
-    normal = a / math.sqrt(1 - e2 * sine**2)
-    meridian = a * (1 - e2) / (1 - e2 * sine**2) ** 1.5
-    return math.radians(1) * normal * math.cos(math.radians(lat)), math.radians(1) * meridian
 
 
 def _mercator_pixel(dataset: DatasetReader) -> float:
