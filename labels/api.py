@@ -8,10 +8,12 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from django.http import HttpRequest
+from django.middleware.csrf import get_token
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 from ninja import NinjaAPI, Schema
-from ninja.security import django_auth
+from ninja.errors import HttpError
+from ninja.security import SessionAuth
 from pydantic import Field
 
 from labels import access, errors, progress, unit_payload, workflow
@@ -19,7 +21,33 @@ from labels.local_plane import place
 from labels.models import Audit, Review, SampleUnit
 from labels.models.reviews import Activity, MineType, RejectReason, Sign, SizeClass, UnsureReason
 
-api = NinjaAPI(title="asm_audit", version="1", auth=django_auth, docs_url=None, urls_namespace="api")
+
+class StaleToken(errors.NotAllowed):
+    """The page was loaded before the last sign-in; its script fetches a new token and tries again."""
+
+    code = "csrf"
+
+
+class SameSession(SessionAuth):
+    """The session cookie, and, where the page says for whom it was made, that person and nobody else.
+
+    A page left open while somebody else signs in must not send its verdicts under the new name.
+    """
+
+    def _get_key(self, request: HttpRequest) -> str | None:
+        try:
+            return super()._get_key(request)
+        except HttpError as error:
+            raise StaleToken("The page's token is out of date: load the page again.") from error
+
+    def authenticate(self, request: HttpRequest, key: str | None):
+        claimed = request.headers.get("X-Person")
+        if claimed is not None and claimed != str(request.user.pk):
+            return None
+        return super().authenticate(request, key)
+
+
+api = NinjaAPI(title="asm_audit", version="1", auth=SameSession(), docs_url=None, urls_namespace="api")
 
 Metres = Annotated[float, Field(ge=-60_000, le=60_000, allow_inf_nan=False)]
 Offset = tuple[Metres, Metres]
@@ -108,6 +136,12 @@ STATUS = {errors.NotAllowed: 403, errors.Conflict: 409, errors.LabelsError: 422}
 def say(request: HttpRequest, error: errors.LabelsError):
     status = next(code for kind, code in STATUS.items() if isinstance(error, kind))
     return api.create_response(request, {"detail": str(error), "code": getattr(error, "code", "")}, status=status)
+
+
+@api.get("session", url_name="session")
+def session(request: HttpRequest):
+    """Who is signed in here, and the token that unsafe calls need."""
+    return {"person": request.user.pk, "token": get_token(request)}
 
 
 @api.post("p/{project}/audits/{audit}/hand-out", url_name="hand_out")

@@ -1,4 +1,6 @@
 """Imports every module that registers a kind of work, so that any worker can do it."""
 
-from labels import audit_opening  # noqa: F401
-from labels.imagery import loading  # noqa: F401
+import labels.audit_opening
+import labels.imagery.loading
+import labels.ingest.areas
+import labels.ingest.registers  # noqa: F401

@@ -8,6 +8,7 @@ from labels.models.projects import AccessRecord, Invitation, Membership, Project
 from labels.models.registers import Edition, EditionRow, Observation, Placement, RefusedRow, Register, SiteRecord
 from labels.models.releases import Release, ReleaseFile
 from labels.models.reviews import Adjudication, Mark, Retraction, Review, ReviewImage
+from labels.models.uploads import Upload
 
 __all__ = [
     "AccessRecord",
@@ -37,4 +38,5 @@ __all__ = [
     "SampleUnit",
     "Scene",
     "SiteRecord",
+    "Upload",
 ]

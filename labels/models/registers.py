@@ -116,7 +116,8 @@ class Observation(models.Model):
     site_record = models.ForeignKey(SiteRecord, models.PROTECT, related_name="observations")
     first_edition = models.ForeignKey(Edition, models.PROTECT, related_name="observations")
     file_row = models.PositiveIntegerField(_("row of the file"))
-    # sha256 over every original attribute; with `occurrence`, tells identical rows of one file apart.
+    # sha256 over every original attribute and how it was read (a new mapping is a new reading); `occurrence` tells
+    # identical rows of one file apart.
     row_hash = models.BinaryField(max_length=32)
     occurrence = models.PositiveSmallIntegerField(default=1)
     observed_on = models.DateField(_("reported on"), null=True)
@@ -135,6 +136,7 @@ class Observation(models.Model):
     minerals_original = ArrayField(models.CharField(max_length=200), default=list)
     legal_status = models.CharField(_("legal status"), max_length=200, blank=True)
     trade_status = models.CharField(_("trade status"), max_length=200, blank=True)
+    # Column -> text; empty cells are left out.
     attributes = models.JSONField(_("every column, as published"), default=dict)
 
     class Meta:

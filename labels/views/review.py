@@ -36,7 +36,7 @@ class PlainReviewForm(forms.Form):
     verdict = forms.ChoiceField(label=gettext_lazy("What do you see?"), choices=[(v.value, v.label) for v in VERDICTS])
     reason = forms.ChoiceField(
         label=gettext_lazy("Reason (reject and unsure)"),
-        choices=[("", "")] + RejectReason.choices + UnsureReason.choices,
+        choices=[("", ""), *RejectReason.choices, *UnsureReason.choices],
         required=False,
     )
     east_m = forms.FloatField(label=gettext_lazy("Move: metres east (west is negative)"), required=False)
@@ -105,6 +105,7 @@ def _urls(audit: Audit) -> dict:
         "reviews": reverse("api:reviews", args=[slug]),
         "retract": reverse("api:retract", args=[slug, blank]).replace(blank, "REVIEW"),
         "lease": reverse("api:lease", args=[slug, blank]).replace(blank, "UNIT"),
+        "session": reverse("api:session"),
         "login": f"{reverse('login')}?next={reverse('labels:review', args=[slug, audit.slug])}",
     }
 

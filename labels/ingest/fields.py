@@ -1,0 +1,226 @@
+"""What a column of a register can mean, and guessing it from its header. A doubtful guess is asked, never assumed."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from django.utils.translation import gettext_lazy as _
+
+from labels.errors import BadInput
+from labels.ingest.headers import folded
+
+
+@dataclass(frozen=True)
+class Field:
+    name: str
+    label: str
+    # Headers, folded, in English, French, Portuguese and Spanish, that mean this field beyond doubt.
+    synonyms: frozenset[str]
+
+
+def _field(name: str, label: str, synonyms: str) -> Field:
+    return Field(name, label, frozenset(word.strip() for word in synonyms.split(",")))
+
+
+FIELDS = [
+    _field("source_id", _("id in the register"), "source id"),
+    _field(
+        "name",
+        _("name"),
+        "name, site, site name, mine name, mine, name of site, name of mine, nom, nom du site, nom de la mine, "
+        "nom site, site minier, denomination, nome, nome do sitio, nome da mina, nome do garimpo, garimpo, "
+        "nombre, nombre del sitio, nombre de la mina",
+    ),
+    _field(
+        "longitude",
+        _("longitude"),
+        "longitude, lon, long, lng, x, longitude x, gps longitude, long dd, lon dd, longitude dd, coord x, "
+        "x coord, longitud, coordenada x",
+    ),
+    _field(
+        "latitude",
+        _("latitude"),
+        "latitude, lat, y, latitude y, gps latitude, lat dd, latitude dd, coord y, y coord, latitud, coordenada y",
+    ),
+    _field("geometry", _("position or shape (WKT)"), "geom, geometry, wkt, the geom, geometrie, geometria, shape wkt"),
+    _field(
+        "observed_on",
+        _("date of the report"),
+        "date, visit date, date of visit, observed on, observation date, survey date, report date, date visite, "
+        "date de visite, date de la visite, date visite terrain, date observation, data, data da visita, "
+        "data visita, fecha, fecha de visita, fecha visita",
+    ),
+    _field(
+        "date_precision",
+        _("precision of the date"),
+        "date precision, precision of date, precision date, precision de la date, precisao da data, "
+        "precision de la fecha",
+    ),
+    _field(
+        "kind",
+        _("kind of observation"),
+        "kind, kind of observation, visit onsite, onsite, on site, visit type, type of visit, type visite, "
+        "type de visite, visite sur site, sur site, tipo de visita, visita no local, visita in situ",
+    ),
+    _field(
+        "location_method",
+        _("location method"),
+        "location method, location origin, location source, method of location, positioning method, "
+        "origine localisation, origine de la localisation, methode de localisation, source coordonnees, "
+        "metodo de localizacao, origem da localizacao, metodo de localizacion, origen de la localizacion",
+    ),
+    _field(
+        "stated_region",
+        _("stated region"),
+        "region, province, state, stated region, departement, department, provincia, provincie, estado, regiao, "
+        "departamento, county, prefecture",
+    ),
+    _field(
+        "mineral",
+        _("mineral"),
+        "mineral, mineral1, mineral 1, minerals, main mineral, commodity, commodities, mineral type, minerai, "
+        "minerai principal, minerais, minerai 1, substance, substances, substance principale, minerio, minerios, "
+        "substancia, mineral principal, minerales",
+    ),
+    _field("mineral_2", _("second mineral"), "mineral2, mineral 2, second mineral, minerai 2, minerai secondaire"),
+    _field("mineral_3", _("third mineral"), "mineral3, mineral 3, third mineral, minerai 3"),
+    _field(
+        "legal_status",
+        _("legal status"),
+        "legal status, licence status, license status, licence, license, permit status, statut legal, "
+        "statut juridique, statut du permis, permis, situacao legal, licenca, situacion legal, licencia",
+    ),
+    _field(
+        "trade_status",
+        _("trade status"),
+        "trade status, qualification, qualification status, statut de qualification, statut commercial, "
+        "qualificacao, calificacion",
+    ),
+]
+POSITION = {"longitude", "latitude", "geometry"}
+FIELD_NAMES = [field.name for field in FIELDS]
+
+# A header with one of these among its words may hold the register's own id.
+ID_WORDS = frozenset(
+    "id fid vid cid pid uid gid oid sid uuid guid code pcode codigo cod ref reference referencia identifiant "
+    "identificador identifier matricule no num number numero n".split()
+)
+
+
+@dataclass(frozen=True)
+class Guess:
+    # Field -> column.
+    mapping: dict[str, str]
+    # Field -> columns that could all be meant: a person must choose.
+    doubts: dict[str, list[str]]
+
+
+def guess_mapping(columns: Iterable[str], *, has_geometry: bool = False) -> Guess:
+    """What the headers say; fields with several candidates are doubts. A format's own geometry comes before columns."""
+    mapping, doubts = {}, {}
+    columns = list(columns)
+    for field in FIELDS:
+        candidates = [column for column in columns if folded(column) in field.synonyms]
+        if field.name == "source_id" and not candidates:
+            candidates = [column for column in columns if may_hold_id(column)]
+        if len(candidates) == 1:
+            mapping[field.name] = candidates[0]
+        elif candidates:
+            doubts[field.name] = candidates
+    for name in _needless_positions(mapping, has_geometry):
+        mapping.pop(name, None)
+        doubts.pop(name, None)
+    return Guess(mapping, doubts)
+
+
+def _needless_positions(mapping: Mapping[str, str], has_geometry: bool) -> set[str]:
+    if has_geometry:
+        return POSITION
+    return {"geometry"} if {"longitude", "latitude"} <= mapping.keys() else set()
+
+
+def may_hold_id(column: str) -> bool:
+    words = folded(column).split()
+    return bool(words) and (not ID_WORDS.isdisjoint(words) or words[-1].endswith(("code", "uuid")))
+
+
+def parse_choices(choices: Iterable[str]) -> dict[str, str]:
+    """`["source_id=pcode", "kind="]` of the command line; an empty column means: this field has none."""
+    chosen = {}
+    for choice in choices:
+        name, equals, column = choice.partition("=")
+        if not equals:
+            raise BadInput(f"--map {choice!r}: write it as field=column, for example --map source_id=pcode.")
+        chosen[name.strip()] = column.strip()
+    return chosen
+
+
+def resolve_mapping(
+    columns: Iterable[str],
+    *,
+    chosen: Mapping[str, str],
+    saved: Mapping[str, str] | None = None,
+    n_distinct: Mapping[str, int] | None = None,
+    has_geometry: bool = False,
+) -> dict[str, str]:
+    """The mapping of an import: what was chosen now, else what the register saved, else the guess.
+
+    `n_distinct` (column -> distinct values) makes the question about the id column answerable. Raises BadInput when a
+    choice does not fit the file or a guess is doubtful.
+    """
+    columns = list(columns)
+    _check_choices(columns, chosen)
+    if saved:
+        missing = sorted({column for name, column in saved.items() if name not in chosen} - set(columns))
+        if missing:
+            raise BadInput(
+                f"The saved mapping of this register reads the column {missing[0]!r}, which this file does not have. "
+                f"Say what to read instead with --map; the file has: {', '.join(columns)}."
+            )
+        mapping = dict(saved)
+    else:
+        guess = guess_mapping(columns, has_geometry=has_geometry)
+        _ask_doubts({name: found for name, found in guess.doubts.items() if name not in chosen}, n_distinct or {})
+        mapping = guess.mapping
+    mapping = _without_other_position(mapping, chosen) | dict(chosen)
+    mapping = {name: column for name, column in mapping.items() if column}
+    check_position(mapping)
+    return {name: mapping[name] for name in FIELD_NAMES if name in mapping}
+
+
+def check_position(mapping: Mapping[str, str]) -> None:
+    """Longitude and latitude come together, and not beside a WKT column."""
+    has = mapping.keys() & {"longitude", "latitude"}
+    if len(has) == 1:
+        missing = ({"longitude", "latitude"} - has).pop()
+        raise BadInput(f"A column is read as {has.pop()} but none as {missing}: choose one with --map {missing}=….")
+    if has and "geometry" in mapping:
+        raise BadInput("Positions are read either from longitude and latitude or from geometry, not from both.")
+
+
+def _check_choices(columns: list[str], chosen: Mapping[str, str]) -> None:
+    for name, column in chosen.items():
+        if name not in FIELD_NAMES:
+            raise BadInput(f"There is no field {name!r}; the fields are {', '.join(FIELD_NAMES)}.")
+        if column and column not in columns:
+            raise BadInput(f"{name}={column}: the file has no column {column!r}; it has {', '.join(columns)}.")
+
+
+def _ask_doubts(doubts: Mapping[str, list[str]], n_distinct: Mapping[str, int]) -> None:
+    if not doubts:
+        return
+    questions = []
+    for name, candidates in doubts.items():
+        counted = [f"{c} ({n_distinct[c]:,} distinct values)" if c in n_distinct else c for c in candidates]
+        questions.append(f"Several columns could be the {name}: {', '.join(counted)}. Choose with --map {name}=….")
+    questions.append("An empty choice (for example --map source_id=) says that the file has no such column.")
+    raise BadInput(" ".join(questions))
+
+
+def _without_other_position(mapping: dict[str, str], chosen: Mapping[str, str]) -> dict[str, str]:
+    """A chosen way of giving positions replaces the guessed or saved one."""
+    replaced: set[str] = set()
+    if chosen.get("geometry"):
+        replaced = {"longitude", "latitude"}
+    elif chosen.get("longitude") or chosen.get("latitude"):
+        replaced = {"geometry"}
+    return {name: column for name, column in mapping.items() if name not in replaced}

@@ -1,0 +1,148 @@
+"""GeoJSON, feature by feature: the file is never held in memory whole. Numbers stay the text that was published."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from labels.errors import BadInput
+
+CHUNK = 1 << 18
+MAX_FEATURE = 64 * 1024 * 1024
+WGS84 = re.compile(r"(CRS:?84|CRS84|EPSG:+(?:[\d.]*:)?4326)$", re.IGNORECASE)
+
+_decoder = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str)
+_space = re.compile(r"[ \t\r\n]*")
+
+
+def looks_like(head: bytes) -> bool:
+    return head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{"
+
+
+def as_text(value: object) -> str:
+    """A property as the text of a cell; lists and objects as JSON."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+def features(path: Path) -> Iterator[object]:
+    """Each member of the collection's `features`, whatever it is. BadInput where the file is no FeatureCollection."""
+    with path.open(encoding="utf-8-sig") as file:
+        text = _Text(file)
+        try:
+            yield from _collection(text)
+        except UnicodeDecodeError as error:
+            raise BadInput("The file is not UTF-8, as GeoJSON must be.") from error
+        except RecursionError as error:
+            raise BadInput("The file is nested too deeply to be GeoJSON.") from error
+
+
+def _collection(text: "_Text") -> Iterator[object]:
+    text.expect("{")
+    found = False
+    if text.peek() != "}":
+        while True:
+            name = text.value()
+            text.expect(":")
+            if name == "features" and text.peek() == "[":
+                found = True
+                yield from _array(text)
+            else:
+                _check_member(name, text.value())
+            if text.peek() != ",":
+                break
+            text.expect(",")
+    text.expect("}")
+    if text.peek():
+        raise BadInput("There is more text after the end of the FeatureCollection.")
+    if not found:
+        raise BadInput("The file holds no FeatureCollection: a list called \"features\" is missing.")
+
+
+def _array(text: "_Text") -> Iterator[object]:
+    text.expect("[")
+    if text.peek() != "]":
+        while True:
+            yield text.value()
+            if text.peek() != ",":
+                break
+            text.expect(",")
+    text.expect("]")
+
+
+def _check_member(name: object, value: object) -> None:
+    if name == "type" and value != "FeatureCollection":
+        raise BadInput(f"The file is a GeoJSON {value!s:.40}; a FeatureCollection is needed.")
+    if name == "crs" and value is not None:
+        properties = value.get("properties") if isinstance(value, dict) else None
+        stated = str(properties.get("name", "")) if isinstance(properties, dict) else ""
+        if not WGS84.search(stated):
+            raise BadInput(
+                f"The file states the coordinate system {stated or value!s:.80}; save it in WGS 84 (EPSG:4326)."
+            )
+
+
+class _Text:
+    """A window on the file that grows until a value fits in it."""
+
+    def __init__(self, file):
+        self.file = file
+        self.window = ""
+        self.at = 0
+        self.n_passed = 0
+        self.is_over = False
+
+    def peek(self) -> str:
+        """The next character that is not white space, or nothing at the end."""
+        while True:
+            self.at = _space.match(self.window, self.at).end()
+            if self.at < len(self.window):
+                return self.window[self.at]
+            if not self._grow(CHUNK):
+                return ""
+
+    def expect(self, mark: str) -> None:
+        found = self.peek()
+        if found != mark:
+            said = f"{found!r} stands" if found else "the file ends"
+            raise BadInput(f"Not well-formed GeoJSON: {said} where {mark!r} is needed (character {self._position():,}).")
+        self.at += 1
+
+    def value(self) -> object:
+        self.peek()
+        more = CHUNK
+        while True:
+            try:
+                value, end = _decoder.raw_decode(self.window, self.at)
+                # A number at the edge of the window may go on in the next chunk.
+                if end < len(self.window) or not self._grow(CHUNK):
+                    self.at = end
+                    return value
+            except json.JSONDecodeError as error:
+                if len(self.window) - self.at > MAX_FEATURE:
+                    raise BadInput(f"A feature is larger than {MAX_FEATURE >> 20} MiB.") from error
+                if not self._grow(more):
+                    raise BadInput(
+                        f"Not well-formed GeoJSON: {error.msg} (character {self.n_passed + error.pos:,})."
+                    ) from error
+                more *= 2
+
+    def _grow(self, n: int) -> bool:
+        if self.is_over:
+            return False
+        chunk = self.file.read(n)
+        if not chunk:
+            self.is_over = True
+            return False
+        self.n_passed += self.at
+        self.window = self.window[self.at :] + chunk
+        self.at = 0
+        return True
+
+    def _position(self) -> int:
+        return self.n_passed + self.at

@@ -1,0 +1,10 @@
+"""Headers and words as people spell them: accents, case and punctuation folded."""
+
+import re
+import unicodedata
+
+
+def folded(text: str) -> str:
+    """`Localité (GPS)` and `LOCALITE  gps` are one word."""
+    bare = "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
+    return re.sub(r"[\W_]+", " ", bare.casefold()).strip()

@@ -1,0 +1,274 @@
+"""Opening a file of rows: its format, encoding and columns, then row by row, without holding the file in memory.
+
+A reader is asked for by the file's content, never by its name. A new format is a function in READERS.
+"""
+
+import codecs
+import csv
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+from labels.errors import BadInput
+from labels.ingest import geojson
+from labels.ingest.refusals import Refusal
+
+MAX_COLUMNS = 1000
+MAX_CELL = 100_000
+SAMPLE_BYTES = 1_000_000
+
+
+@dataclass
+class RawRow:
+    """One row as the file states it."""
+
+    # Row 1 of a table is its header, so the first row of data is 2; features of GeoJSON count from 1.
+    file_row: int
+    values: dict[str, str]
+    # The feature's own geometry, as GeoJSON; tables have none.
+    geometry: dict | None = None
+    refusal: Refusal | None = None
+
+
+@dataclass
+class Facts:
+    """What was found out about a file, as said to people."""
+
+    format: str
+    columns: list[str]
+    encoding: str = ""
+    delimiter: str = ""
+    has_geometry: bool = False
+    # Sentences about guesses and oddities.
+    notes: list[str] = field(default_factory=list)
+
+
+class Reader(Protocol):
+    facts: Facts
+
+    def rows(self) -> Iterator[RawRow]: ...
+
+
+def open_rows(path: Path) -> Reader:
+    """The reader for this file; BadInput in words where none can read it."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(SAMPLE_BYTES)
+    except OSError as error:
+        raise BadInput(f"The file {path.name} cannot be read: {error.strerror}.") from error
+    if not head.strip():
+        raise BadInput("The file is empty.")
+    for sees, reader in READERS:
+        if sees(head):
+            return reader(path, head)
+    raise BadInput(_not_readable(head))
+
+
+def first_rows(reader: Reader, n: int) -> list[RawRow]:
+    return list(islice(reader.rows(), n))
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# ---- tables ----
+
+
+class CsvReader:
+    """A delimited table: encoding and delimiter found out and said, quoted line breaks kept."""
+
+    def __init__(self, path: Path, head: bytes):
+        self.path = path
+        encoding, note = _encoding(path, head)
+        sample = head.decode(encoding, errors="ignore")
+        self.delimiter = _delimiter(sample)
+        self.encoding = encoding
+        self.facts = Facts("CSV", [], encoding=encoding.removesuffix("-sig").removesuffix("-lenient"), delimiter=self.delimiter)
+        if note:
+            self.facts.notes.append(note)
+        self.facts.columns = self._columns()
+
+    def rows(self) -> Iterator[RawRow]:
+        names = self.facts.columns
+        records = self._records()
+        next(records)
+        for file_row, cells in enumerate(records, start=2):
+            if not any(cell.strip() for cell in cells):
+                continue  # a line of empty cells is the end of a spreadsheet, not a row of the register
+            values = dict(zip(names, cells, strict=False))
+            yield RawRow(file_row, values, refusal=_wrong_cells(names, cells))
+
+    def _records(self) -> Iterator[list[str]]:
+        with self.path.open(encoding=self.encoding, newline="") as file:
+            records = csv.reader(_without_nulls(file), delimiter=self.delimiter)
+            try:
+                yield from records
+            except csv.Error as error:
+                raise BadInput(
+                    f"Line {records.line_num} cannot be read ({error}). Often a quotation mark is not closed: "
+                    "every \" that opens a cell needs one that closes it."
+                ) from error
+            except UnicodeDecodeError as error:
+                raise BadInput(f"The file is not {self.facts.encoding} throughout: {error.reason}.") from error
+
+    def _columns(self) -> list[str]:
+        names = [name.strip() for name in next(self._records(), [])]
+        while names and not names[-1]:
+            names.pop()
+        if not names:
+            raise BadInput("The first line of the file must name its columns; it is empty.")
+        if len(names) > MAX_COLUMNS:
+            raise BadInput(f"The file has {len(names):,} columns; at most {MAX_COLUMNS:,} can be read.")
+        return _distinct(names, self.facts.notes)
+
+
+def _looks_like_table(head: bytes) -> bool:
+    return head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" not in head
+
+
+def _encoding(path: Path, head: bytes) -> tuple[str, str]:
+    """The encoding to decode with, and what to say about it. UTF-8 is proved over the whole file, else cp1252."""
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16", ""
+    decoder = codecs.getincrementaldecoder("utf-8-sig")()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(SAMPLE_BYTES):
+                decoder.decode(chunk)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return "cp1252-lenient", "The file is not UTF-8; it was read as Windows Western European (cp1252)."
+    return "utf-8-sig", ""
+
+
+def _cp1252_lenient(name: str) -> codecs.CodecInfo | None:
+    """cp1252 with its five undefined bytes read as Latin-1, as browsers do."""
+    if name.replace("_", "-") != "cp1252-lenient":
+        return None
+    table = "".join(bytes([byte]).decode("cp1252", errors="ignore") or chr(byte) for byte in range(256))
+
+    class Decoder(codecs.IncrementalDecoder):
+        def decode(self, data: bytes, final: bool = False) -> str:
+            return codecs.charmap_decode(data, self.errors, table)[0]
+
+    return codecs.CodecInfo(
+        lambda text, errors="strict": codecs.lookup("cp1252").encode(text, errors),
+        lambda data, errors="strict": codecs.charmap_decode(bytes(data), errors, table),
+        incrementaldecoder=Decoder,
+        incrementalencoder=codecs.lookup("cp1252").incrementalencoder,
+        name="cp1252-lenient",
+    )
+
+
+def _delimiter(sample: str) -> str:
+    """The one of , ; tab | that splits the header most often outside quotes."""
+    lines = sample.splitlines()
+    header = next((line for line in lines if line.strip()), "")
+    counts = {mark: len(next(csv.reader([header], delimiter=mark), [])) for mark in ",;\t|"}
+    return max(counts, key=counts.get)
+
+
+def _without_nulls(lines: Iterator[str]) -> Iterator[str]:
+    for number, line in enumerate(lines, start=1):
+        if "\0" in line:
+            raise BadInput(f"Line {number} holds a null byte: this is no text table. Save it as CSV in UTF-8.")
+        yield line
+
+
+def _distinct(names: list[str], notes: list[str]) -> list[str]:
+    """Columns need names and different ones; what is missing is made up and said."""
+    seen: dict[str, int] = {}
+    found = []
+    for number, name in enumerate(names, start=1):
+        if not name:
+            name = f"column {number}"
+            notes.append(f"Column {number} has no name; it is called {name!r} here.")
+        seen[name] = seen.get(name, 0) + 1
+        if seen[name] > 1:
+            notes.append(f"Two columns are called {name!r}; the later one is called '{name} ({seen[name]})' here.")
+            name = f"{name} ({seen[name]})"
+        found.append(name)
+    return found
+
+
+def _wrong_cells(names: list[str], cells: list[str]) -> Refusal | None:
+    if len(cells) < len(names) or any(cell.strip() for cell in cells[len(names) :]):
+        return Refusal("", "", f"the row has {len(cells):,} cells where the header has {len(names):,}")
+    longest = max(range(len(names)), key=lambda number: len(cells[number]))
+    if len(cells[longest]) > MAX_CELL:
+        return Refusal(names[longest], cells[longest][:100], f"the cell is longer than {MAX_CELL:,} characters")
+    return None
+
+
+# ---- GeoJSON ----
+
+
+class GeoJsonReader:
+    """A FeatureCollection in WGS 84."""
+
+    def __init__(self, path: Path, head: bytes):
+        self.path = path
+        columns: dict[str, None] = {}
+        for feature in islice(geojson.features(path), 1000):
+            columns.update(dict.fromkeys(map(str, _properties(feature))))
+        if len(columns) > MAX_COLUMNS:
+            raise BadInput(f"The features have {len(columns):,} properties; at most {MAX_COLUMNS:,} can be read.")
+        self.facts = Facts("GeoJSON", list(columns), encoding="utf-8", has_geometry=True)
+
+    def rows(self) -> Iterator[RawRow]:
+        for file_row, feature in enumerate(geojson.features(self.path), start=1):
+            values = {str(name): geojson.as_text(value) for name, value in _properties(feature).items()}
+            geometry = feature.get("geometry") if isinstance(feature, dict) else None
+            yield RawRow(file_row, values, geometry, _wrong_feature(feature, values))
+
+
+def _properties(feature: object) -> dict:
+    properties = feature.get("properties") if isinstance(feature, dict) else None
+    return properties if isinstance(properties, dict) else {}
+
+
+def _wrong_feature(feature: object, values: dict[str, str]) -> Refusal | None:
+    if not isinstance(feature, dict) or feature.get("type") != "Feature":
+        return Refusal("", geojson.as_text(feature)[:100], "this is no GeoJSON feature")
+    if not isinstance(feature.get("geometry"), dict | None):
+        return Refusal("geometry", geojson.as_text(feature["geometry"])[:100], "this is no geometry")
+    for name, value in values.items():
+        if not (_is_storable(name) and _is_storable(value)):
+            return Refusal(name if _is_storable(name) else "", "", "the text holds a null or half a character")
+        if len(value) > MAX_CELL:
+            return Refusal(name, value[:100], f"the text is longer than {MAX_CELL:,} characters")
+    return None
+
+
+def _is_storable(text: str) -> bool:
+    """PostgreSQL keeps neither null characters nor lone surrogates, which JSON can write."""
+    return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def _not_readable(head: bytes) -> str:
+    for magic, name in KNOWN_FORMATS:
+        if head.startswith(magic):
+            return f"This is {name}, which cannot be read yet. Save it as CSV or GeoJSON."
+    return "This is neither a table (CSV) nor GeoJSON: it holds null bytes. Save it as CSV in UTF-8."
+
+
+KNOWN_FORMATS = [
+    (b"PK\x03\x04", "a zip archive or an Excel workbook"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel workbook"),
+    (b"SQLite format 3\0", "a GeoPackage"),
+    (b"\x00\x00\x27\x0a", "a shapefile"),
+    (b"%PDF", "a PDF"),
+]
+
+READERS: list[tuple[Callable[[bytes], bool], Callable[[Path, bytes], Reader]]] = [
+    (geojson.looks_like, GeoJsonReader),
+    (lambda head: _looks_like_table(head) and not head.startswith(tuple(m for m, _ in KNOWN_FORMATS)), CsvReader),
+]
+
+csv.field_size_limit(10 * MAX_CELL)
+codecs.register(_cp1252_lenient)

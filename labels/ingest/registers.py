@@ -1,0 +1,257 @@
+"""Taking a register in: a file and a mapping become an edition, in a job that can be killed at any moment."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+
+from django.db import connection, transaction
+from django.db.models import Max, QuerySet
+from django.urls import reverse
+from django.utils import timezone
+
+from labels import placement
+from labels.errors import BadInput, Conflict
+from labels.ingest import unread, uploads
+from labels.ingest.fields import may_hold_id, resolve_mapping
+from labels.ingest.readers import Facts, RawRow, Reader, file_sha256, first_rows, open_rows
+from labels.ingest.refusals import Refusal
+from labels.ingest.rows import Observed, RowReader
+from labels.ingest.staging import BATCH_ROWS, Staging, batches, drop_abandoned
+from labels.ingest.tally import Tally
+from labels.jobs import RunningJob, work
+from labels.models import Edition, Job, Register
+
+LOCK = 7412  # advisory lock: one import of a register at a time, freed when its connection dies
+ROWS_FOR_GUESSING = 200_000
+
+
+@dataclass
+class Preview:
+    """What an import would do, found out without storing anything."""
+
+    facts: Facts
+    tally: Tally
+    # (row, column, value, reason)
+    refusals: list[tuple[int, str, str, str]]
+    unread_words: unread.Unread
+    is_whole_file: bool = True
+    first_rows: list[RawRow] = field(default_factory=list)
+
+
+def choose_mapping(reader: Reader, register: Register | None, chosen: dict[str, str]) -> dict[str, str]:
+    """The mapping for this file; the question about a doubtful id column carries distinct counts."""
+    saved = register.column_mapping if register else {}
+    facts = reader.facts
+    doubtful = [] if saved or "source_id" in chosen else [c for c in facts.columns if may_hold_id(c)]
+    counts = distinct_counts(reader, doubtful) if len(doubtful) > 1 else {}
+    return resolve_mapping(
+        facts.columns, chosen=chosen, saved=saved, n_distinct=counts, has_geometry=facts.has_geometry
+    )
+
+
+def distinct_counts(reader: Reader, columns: list[str]) -> dict[str, int]:
+    """Distinct values of each column, over the first rows of a very long file."""
+    seen: dict[str, set[int]] = {column: set() for column in columns}
+    for raw in islice(reader.rows(), ROWS_FOR_GUESSING):
+        for column, values in seen.items():
+            values.add(hash(raw.values.get(column, "")))
+    return {column: len(values) for column, values in seen.items()}
+
+
+def parameters_of(
+    register: Register, mapping: dict[str, str], *, path: Path | None = None, upload=None, file_name: str = ""
+) -> dict:
+    """The parameters of a LOAD_REGISTER job. A path comes from a command only; people's files are named by upload."""
+    where = {"upload": str(upload.uuid)} if upload else {"path": str(path.resolve())}
+    source = uploads.path_of(upload) if upload else path
+    return where | {
+        "register": register.pk,
+        "mapping": mapping,
+        "file_name": file_name or (upload.file_name if upload else path.name),
+        "file_sha256": file_sha256(source),
+    }
+
+
+def preview(
+    path: Path, *, mapping: dict[str, str], register: Register | None = None, n_rows: int | None = None
+) -> Preview:
+    """Read the file (or its first rows) as an import would, and store nothing."""
+    reader = open_rows(path)
+    rows = RowReader(mapping, register.value_mapping if register else {})
+    raws = reader.rows() if n_rows is None else islice(reader.rows(), n_rows)
+    staging = Staging("staging_preview", temporary=True)
+    with transaction.atomic():
+        staging.drop()
+        staging.create()
+        for batch in batches(_read(rows, raws), BATCH_ROWS):
+            staging.copy(batch)
+        staging.identify()
+        found = Preview(
+            facts=reader.facts,
+            tally=staging.tally(register.pk if register else None),
+            refusals=staging.refusals(),
+            unread_words=staging.unread_words(mapping),
+            is_whole_file=n_rows is None,
+            first_rows=first_rows(reader, 5),
+        )
+        staging.drop()
+    return found
+
+
+@work(Job.Kind.LOAD_REGISTER)
+def load_register(job: RunningJob) -> dict:
+    """Stage the rows in committed batches, publish them in one transaction, place the records."""
+    register = Register.objects.get(pk=job.parameters["register"], project=job.job.project)
+    with _one_import_at_a_time(register):
+        edition = Edition.objects.filter(job=job.job).first() or _known_edition(register, job.parameters)
+        edition = edition or _stage_and_publish(job, register)
+        placement.place_records(register=register, job=job)
+    uploads.discard(job.parameters.get("upload"))
+    tally = tally_of(edition) if edition.job_id == job.job.pk else unchanged_tally(edition)
+    return _result(edition, tally, job.parameters["mapping"])
+
+
+def _result(edition: Edition, tally: Tally, mapping: dict[str, str]) -> dict:
+    return {
+        "edition": edition.pk,
+        "number": edition.number,
+        "line": str(tally),
+        "page": reverse("labels:register", args=[edition.register.project.slug, edition.register.slug]),
+        "unread_words": unread.of_edition(edition, mapping),
+    } | asdict(tally)
+
+
+def tally_of(edition: Edition) -> Tally:
+    """What the import of this edition did."""
+    return Tally(
+        edition.n_created,
+        edition.n_updated,
+        edition.n_unchanged,
+        edition.n_refused,
+        edition.n_rows,
+        edition.edition_rows.filter(observation__point=None).count(),
+    )
+
+
+def unchanged_tally(edition: Edition) -> Tally:
+    """What importing the same file again does: nothing."""
+    done = tally_of(edition)
+    return replace(done, n_created=0, n_updated=0, n_unchanged=done.n_created + done.n_updated + done.n_unchanged)
+
+
+def refused_rows(edition: Edition) -> QuerySet:
+    """(row, column, value, reason) of each row that the edition did not take."""
+    return edition.refused_rows.values_list("file_row", "column", "value", "reason").order_by("file_row", "pk")
+
+
+def known_edition(register: Register, file_hash: str, mapping: dict[str, str]) -> Edition | None:
+    """The edition that the same file made under the same mapping."""
+    return register.editions.filter(
+        file_sha256=file_hash, mapping_sha256=mapping_sha256(mapping, register.value_mapping), completed_at__isnull=False
+    ).first()
+
+
+def mapping_sha256(mapping: dict[str, str], value_mapping: dict) -> str:
+    text = json.dumps([mapping, value_mapping], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _known_edition(register: Register, parameters: dict) -> Edition | None:
+    return known_edition(register, parameters["file_sha256"], parameters["mapping"])
+
+
+def _stage_and_publish(job: RunningJob, register: Register) -> Edition:
+    drop_abandoned()
+    staging = Staging(f"staging_register_{job.job.pk}")
+    staging.create()
+    _stage(job, staging, register)
+    job.begin("publishing")
+    return _publish(job, staging, register)
+
+
+def _stage(job: RunningJob, staging: Staging, register: Register) -> None:
+    path = file_of(job.parameters)
+    if file_sha256(path) != job.parameters["file_sha256"]:
+        raise BadInput("The file changed after its import was asked for; ask again.")
+    done = staging.last_row()
+    n_done = staging.n_rows()
+    job.begin("reading rows", _n_lines(path))
+    rows = RowReader(job.parameters["mapping"], register.value_mapping)
+    raws = (raw for raw in open_rows(path).rows() if raw.file_row > done)
+    for batch in batches(_read(rows, raws), BATCH_ROWS):
+        with transaction.atomic():
+            job.still_mine()
+            staging.copy(batch)
+        n_done += len(batch)
+        job.progress(n_done)
+
+
+def file_of(parameters: dict) -> Path:
+    if "upload" in parameters:
+        return uploads.path_from_uuid(parameters["upload"])
+    return Path(parameters["path"])
+
+
+def _read(rows: RowReader, raws: Iterable[RawRow]) -> Iterator[tuple[int, Observed | Refusal]]:
+    return ((raw.file_row, rows.read(raw)) for raw in raws)
+
+
+@transaction.atomic
+def _publish(job: RunningJob, staging: Staging, register: Register) -> Edition:
+    register = Register.objects.select_for_update().get(pk=register.pk)
+    job.still_mine()
+    staging.identify()
+    tally = staging.tally(register.pk)
+    if not tally.n_rows:
+        raise BadInput("The file has no rows under its header.")
+    edition = _edition(register, job, tally)
+    staging.publish(register.pk, edition.pk)
+    Register.objects.filter(pk=register.pk).update(column_mapping=job.parameters["mapping"])
+    staging.drop()
+    return edition
+
+
+def _edition(register: Register, job: RunningJob, tally: Tally) -> Edition:
+    now = timezone.now()
+    return Edition.objects.create(
+        register=register,
+        number=(register.editions.aggregate(last=Max("number"))["last"] or 0) + 1,
+        file_name=job.parameters["file_name"][:255],
+        file_sha256=job.parameters["file_sha256"],
+        mapping_sha256=mapping_sha256(job.parameters["mapping"], register.value_mapping),
+        job=job.job,
+        loaded_at=now,
+        completed_at=now,
+        n_rows=tally.n_rows,
+        n_created=tally.n_created,
+        n_updated=tally.n_updated,
+        n_unchanged=tally.n_unchanged,
+        n_refused=tally.n_refused,
+    )
+
+
+@contextmanager
+def _one_import_at_a_time(register: Register) -> Iterator[None]:
+    key = [LOCK, register.pk % 2**31]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", key)
+        if not cursor.fetchone()[0]:
+            raise Conflict(f"Another import of the register {register.slug} is running; wait until it is over.")
+    try:
+        yield
+    finally:
+        if not connection.needs_rollback:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", key)
+
+
+def _n_lines(path: Path) -> int | None:
+    """About how many rows are to come: the lines of a table, unknown for other formats."""
+    if open_rows(path).facts.format != "CSV":
+        return None
+    with path.open("rb") as file:
+        return max(0, sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b"")) - 1)

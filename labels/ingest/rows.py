@@ -1,0 +1,237 @@
+"""What one row of a register says: an observation to be, or a refusal. Nothing is mended."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+from django.contrib.gis.geos import MultiPolygon
+
+from labels.ingest import shapes, words
+from labels.ingest.readers import RawRow
+from labels.ingest.refusals import Refusal, RowRefused
+from labels.ingest.shapes import refuse
+from labels.models import Observation
+
+Kind, DatePrecision = Observation.Kind, Observation.DatePrecision
+
+
+@dataclass(slots=True)
+class Observed:
+    """An observation to be. Fields are those of Observation unless said."""
+
+    file_row: int
+    # None where the register has no id column: the row's content is its identity then.
+    source_id: str | None
+    # sha256 of what the row states, alone and together with how it was read.
+    content_hash: bytes
+    row_hash: bytes
+    observed_on: date | None
+    date_precision: str
+    kind: str
+    lon: float | None
+    lat: float | None
+    # Hexadecimal EWKB.
+    polygon: str | None
+    location_method: str
+    location_precision: str
+    name: str
+    stated_region: str
+    minerals: list[str]
+    minerals_original: list[str]
+    legal_status: str
+    trade_status: str
+    # JSON text.
+    attributes: str
+
+
+MAX_LENGTHS = {
+    field: Observation._meta.get_field(field).max_length
+    for field in ("location_method", "name", "stated_region", "legal_status", "trade_status")
+} | {"source_id": 200}
+MINERAL_FIELDS = ("mineral", "mineral_2", "mineral_3")
+
+
+class RowReader:
+    """Reads rows under one mapping (field -> column) and the register's own words (field -> {word: code})."""
+
+    def __init__(self, mapping: Mapping[str, str], value_mapping: Mapping[str, Mapping[str, str]] | None = None):
+        self.mapping = dict(mapping)
+        self.own_words = value_mapping or {}
+
+    def read(self, raw: RawRow) -> Observed | Refusal:
+        if raw.refusal:
+            return raw.refusal
+        try:
+            return self._read(raw)
+        except RowRefused as refused:
+            return refused.refusal
+
+    def _read(self, raw: RawRow) -> Observed:
+        values = raw.values
+        lon, lat, polygon = self._position(raw)
+        observed_on, date_precision = self._date(values)
+        method = self._text("location_method", values)
+        minerals, originals = self._minerals(values)
+        source_id = self._source_id(values)
+        kind = words.kind_in(self._cell("kind", values), self._own("kind"))
+        precision = words.location_precision_in(method, self._own("location_method"))
+        name, region = self._text("name", values), self._text("stated_region", values)
+        legal, trade = self._text("legal_status", values), self._text("trade_status", values)
+        attributes = _canonical({column: value for column, value in sorted(values.items()) if value})
+        content = attributes if raw.geometry is None else attributes + _canonical(raw.geometry)
+        reading = _canonical(
+            [lon, lat, polygon, observed_on and observed_on.isoformat(), date_precision, kind, method, precision]
+            + [name, region, minerals, originals, legal, trade]
+        )
+        return Observed(
+            file_row=raw.file_row,
+            source_id=source_id,
+            content_hash=hashlib.sha256(content.encode()).digest(),
+            row_hash=hashlib.sha256(f"{content}\n{reading}".encode()).digest(),
+            observed_on=observed_on,
+            date_precision=date_precision,
+            kind=kind,
+            lon=lon,
+            lat=lat,
+            polygon=polygon,
+            location_method=method,
+            location_precision=precision,
+            name=name,
+            stated_region=region,
+            minerals=minerals,
+            minerals_original=originals,
+            legal_status=legal,
+            trade_status=trade,
+            attributes=attributes,
+        )
+
+    def _own(self, field: str) -> Mapping[str, str]:
+        return self.own_words.get(field, {})
+
+    def _cell(self, field: str, values: Mapping[str, str]) -> str:
+        column = self.mapping.get(field)
+        return values.get(column, "") if column else ""
+
+    def _text(self, field: str, values: Mapping[str, str]) -> str:
+        text = self._cell(field, values).strip()
+        if len(text) > MAX_LENGTHS[field]:
+            raise refuse(self.mapping[field], text, f"the text is longer than {MAX_LENGTHS[field]} characters")
+        return text
+
+    def _source_id(self, values: Mapping[str, str]) -> str | None:
+        if "source_id" not in self.mapping:
+            return None
+        source_id = self._text("source_id", values)
+        if not source_id:
+            raise refuse(self.mapping["source_id"], "", "the row has no id")
+        return source_id
+
+    def _date(self, values: Mapping[str, str]) -> tuple[date | None, str]:
+        observed_on, precision = parse_date(self._cell("observed_on", values), self.mapping.get("observed_on", ""))
+        stated = words.date_precision_in(self._cell("date_precision", values), self._own("date_precision"))
+        if observed_on and stated:
+            precision = stated
+        return observed_on, precision
+
+    def _minerals(self, values: Mapping[str, str]) -> tuple[list[str], list[str]]:
+        """Codes and original words, side by side; one mineral named twice counts once."""
+        found: list[tuple[str, str]] = []
+        for field in MINERAL_FIELDS:
+            for code, word in words.minerals_in(self._cell(field, values), self._own("mineral")):
+                if len(word) > 200:
+                    raise refuse(self.mapping[field], word, "the text is longer than 200 characters")
+                if code == words.OTHER or code not in (known for known, _ in found):
+                    found.append((code, word))
+        return [code for code, _ in found], [word for _, word in found]
+
+    def _position(self, raw: RawRow) -> tuple[float | None, float | None, str | None]:
+        if "longitude" in self.mapping:
+            return *self._from_columns(raw.values), None
+        if "geometry" in self.mapping:
+            cell = self._cell("geometry", raw.values)
+            shape = None if words.is_blank(cell) else shapes.from_wkt(cell, self.mapping["geometry"])
+        else:
+            shape = shapes.from_geojson(raw.geometry)
+        if isinstance(shape, MultiPolygon):
+            if not shape.valid:
+                raise refuse("geometry", "Polygon", "the polygon crosses itself or is not whole")
+            return None, None, shape.hexewkb.decode()
+        return *(_unless_origin(*shape) if shape else (None, None)), None
+
+    def _from_columns(self, values: Mapping[str, str]) -> tuple[float | None, float | None]:
+        lon_column, lat_column = self.mapping["longitude"], self.mapping["latitude"]
+        lon = parse_coordinate(values.get(lon_column, ""), lon_column)
+        lat = parse_coordinate(values.get(lat_column, ""), lat_column)
+        if not lon and not lat:
+            return None, None
+        if lon is None or lat is None:
+            missing = lon_column if lon is None else lat_column
+            raise refuse(missing, values.get(missing, ""), "the row states only one of the two coordinates")
+        return shapes.checked_position(lon, lat, lon_column, lat_column)
+
+
+def _canonical(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _unless_origin(lon: float, lat: float) -> tuple[float | None, float | None]:
+    """0, 0 is how forms write that they do not know."""
+    return (lon, lat) if lon or lat else (None, None)
+
+
+_decimal = re.compile(r"[-+\u2212\u2013]?\s?\d{1,15}(?:[.,]\d{0,30})?(?:[eE][-+]?\d{1,3})?\s?\u00b0?", re.ASCII)
+
+
+def parse_coordinate(text: str, column: str) -> float | None:
+    """Decimal degrees with a point or a comma; None where the cell says nothing. Anything else is refused."""
+    text = text.strip()
+    if words.is_blank(text):
+        return None
+    if not _decimal.fullmatch(text):
+        raise refuse(column, text, "this is no coordinate in decimal degrees")
+    plain = re.sub("[\u2212\u2013]", "-", text).replace(",", ".").rstrip("\u00b0")
+    return float(re.sub(r"\s", "", plain))
+
+
+_iso = re.compile(
+    r"(\d{4})([-/.])(\d{1,2})\2(\d{1,2})(?:[T ]\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?\s?(?:Z|[-+]\d{2}:?\d{2})?|Z)?",
+    re.ASCII,
+)
+_day_first = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4})(?: \d{1,2}:\d{2}(?::\d{2})?)?", re.ASCII)
+_year_month = re.compile(r"(\d{4})[-/](\d{1,2})", re.ASCII)
+_month_year = re.compile(r"(\d{1,2})[/.-](\d{4})", re.ASCII)
+_year = re.compile(r"\d{4}", re.ASCII)
+
+
+def parse_date(text: str, column: str) -> tuple[date | None, str]:
+    """A date and its precision: 2015-06-30, 30/06/2015, 2015-06, 06/2015 or 2015; the day comes first with slashes."""
+    text = text.strip()
+    if words.is_blank(text):
+        return None, DatePrecision.UNKNOWN.value
+    if found := _iso.fullmatch(text):
+        parts, precision = (found[1], found[3], found[4]), DatePrecision.DAY
+    elif found := _day_first.fullmatch(text):
+        parts, precision = (found[4], found[3], found[1]), DatePrecision.DAY
+    elif found := _year_month.fullmatch(text):
+        parts, precision = (found[1], found[2], 1), DatePrecision.MONTH
+    elif found := _month_year.fullmatch(text):
+        parts, precision = (found[2], found[1], 1), DatePrecision.MONTH
+    elif _year.fullmatch(text):
+        parts, precision = (text, 1, 1), DatePrecision.YEAR
+    else:
+        raise refuse(column, text, "this is no date such as 30/06/2015, 2015-06-30, 06/2015 or 2015")
+    return _checked_date(parts, text, column), precision.value
+
+
+def _checked_date(parts: tuple, text: str, column: str) -> date:
+    try:
+        found = date(*(int(part) for part in parts))
+    except ValueError:
+        raise refuse(column, text, "there is no such day (the day comes before the month)") from None
+    last = datetime.now(UTC).year + 1
+    if not 1900 <= found.year <= last:
+        raise refuse(column, text, f"the year lies outside 1900 to {last}")
+    return found

@@ -1,0 +1,208 @@
+"""Rows on their way in: copied in committed batches into a table of the job's own, so that a killed job goes on where
+it was, and compared with what the register already holds in a few set-based statements."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
+from itertools import islice
+
+from django.db import connection
+from psycopg import sql
+
+from labels.ingest import unread
+from labels.ingest.refusals import Refusal
+from labels.ingest.rows import Observed
+from labels.ingest.tally import Tally
+
+BATCH_ROWS = 10_000
+COLUMNS = [field.name for field in fields(Observed)]
+REFUSED_COLUMNS = ["file_row", "refused_column", "refused_value", "refused_reason"]
+
+CREATE = """
+CREATE {persistence} TABLE IF NOT EXISTS {table} (
+    file_row integer PRIMARY KEY,
+    source_id text, content_hash bytea, row_hash bytea,
+    observed_on date, date_precision text, kind text,
+    lon double precision, lat double precision, polygon geometry(MultiPolygon, 4326),
+    location_method text, location_precision text, name text, stated_region text,
+    minerals text[], minerals_original text[], legal_status text, trade_status text, attributes jsonb,
+    refused_column text, refused_value text, refused_reason text
+)
+"""
+
+# Identity of each row: the register's id, else the content with its occurrence; equal rows of one id are counted off.
+IDENTIFY = """
+CREATE TEMP TABLE identified ON COMMIT DROP AS
+SELECT file_row, source_id, row_hash,
+       row_number() OVER (PARTITION BY source_id, row_hash ORDER BY file_row)::smallint AS occurrence
+FROM (
+    SELECT file_row, row_hash, coalesce(
+        source_id,
+        left(encode(content_hash, 'hex'), 20) || '-' || row_number() OVER (PARTITION BY content_hash ORDER BY file_row)
+    ) AS source_id
+    FROM {table} WHERE refused_reason IS NULL
+) AS named;
+CREATE INDEX ON identified (source_id);
+ANALYZE identified
+"""
+
+COUNT = """
+SELECT count(DISTINCT i.source_id) FILTER (WHERE record.id IS NULL),
+       count(DISTINCT i.source_id) FILTER (WHERE record.id IS NOT NULL AND observation.id IS NULL),
+       count(DISTINCT i.source_id)
+FROM identified i
+LEFT JOIN labels_siterecord record ON record.register_id = %s AND record.source_id = i.source_id
+LEFT JOIN labels_observation observation ON observation.site_record_id = record.id
+    AND observation.row_hash = i.row_hash AND observation.occurrence = i.occurrence
+"""
+
+COUNT_ROWS = """
+SELECT count(*), count(refused_reason),
+       count(*) FILTER (WHERE refused_reason IS NULL AND lon IS NULL AND polygon IS NULL)
+FROM {table}
+"""
+
+RECORDS = """
+INSERT INTO labels_siterecord (uuid, register_id, source_id, first_edition_id)
+SELECT gen_random_uuid(), %(register)s, source_id, %(edition)s
+FROM (SELECT source_id, min(file_row) AS first_row FROM identified GROUP BY source_id) AS site
+ORDER BY first_row
+ON CONFLICT (register_id, source_id) DO NOTHING
+"""
+
+OBSERVATIONS = """
+INSERT INTO labels_observation (
+    site_record_id, first_edition_id, file_row, row_hash, occurrence, observed_on, date_precision, kind, point, polygon,
+    location_method, location_precision, name, stated_region, minerals, minerals_original, legal_status, trade_status,
+    attributes
+)
+SELECT record.id, %(edition)s, s.file_row, s.row_hash, i.occurrence, s.observed_on, s.date_precision, s.kind,
+       coalesce(ST_SetSRID(ST_MakePoint(s.lon, s.lat), 4326), ST_PointOnSurface(s.polygon)), s.polygon,
+       s.location_method, s.location_precision, s.name, s.stated_region, s.minerals, s.minerals_original,
+       s.legal_status, s.trade_status, s.attributes
+FROM identified i
+JOIN {table} s ON s.file_row = i.file_row
+JOIN labels_siterecord record ON record.register_id = %(register)s AND record.source_id = i.source_id
+ORDER BY s.file_row
+ON CONFLICT (site_record_id, row_hash, occurrence) DO NOTHING
+"""
+
+EDITION_ROWS = """
+INSERT INTO labels_editionrow (edition_id, observation_id, file_row)
+SELECT %(edition)s, observation.id, i.file_row
+FROM identified i
+JOIN labels_siterecord record ON record.register_id = %(register)s AND record.source_id = i.source_id
+JOIN labels_observation observation ON observation.site_record_id = record.id
+    AND observation.row_hash = i.row_hash AND observation.occurrence = i.occurrence
+ORDER BY i.file_row
+"""
+
+REFUSED_ROWS = """
+INSERT INTO labels_refusedrow (edition_id, file_row, "column", value, reason)
+SELECT %(edition)s, file_row, left(refused_column, 200), left(refused_value, 500), left(refused_reason, 300)
+FROM {table} WHERE refused_reason IS NOT NULL ORDER BY file_row
+"""
+
+
+class Staging:
+    """The staged rows of one import; temporary ones vanish with their transaction's end or the connection."""
+
+    def __init__(self, name: str, *, temporary: bool = False):
+        self.name = name
+        self.temporary = temporary
+
+    def _run(self, statement: str, parameters: object = None, **names: sql.Composable):
+        cursor = connection.cursor()
+        query = sql.SQL(statement).format(table=sql.Identifier(self.name), **names)
+        cursor.execute(query, parameters)
+        return cursor
+
+    def create(self) -> None:
+        self._run(CREATE, persistence=sql.SQL("TEMP" if self.temporary else "UNLOGGED"))
+
+    def drop(self) -> None:
+        self._run("DROP TABLE IF EXISTS {table}")
+
+    def last_row(self) -> int:
+        """The last file row that is already staged; 0 at the beginning."""
+        return self._run("SELECT coalesce(max(file_row), 0) FROM {table}").fetchone()[0]
+
+    def n_rows(self) -> int:
+        return self._run("SELECT count(*) FROM {table}").fetchone()[0]
+
+    def copy(self, batch: Iterable[tuple[int, Observed | Refusal]]) -> None:
+        """Stage rows given as (file row, what was read)."""
+        batch = list(batch)
+        taken = [_cells(read) for _, read in batch if isinstance(read, Observed)]
+        refused = [(row, r.column, r.value, r.reason) for row, r in batch if isinstance(r, Refusal)]
+        self._copy(COLUMNS, taken)
+        self._copy(REFUSED_COLUMNS, [tuple(_storable(cell) for cell in row) for row in refused])
+
+    def _copy(self, columns: list[str], rows: list[tuple]) -> None:
+        if not rows:
+            return
+        statement = sql.SQL("COPY {} ({}) FROM STDIN").format(
+            sql.Identifier(self.name), sql.SQL(", ").join(map(sql.Identifier, columns))
+        )
+        with connection.cursor() as cursor, cursor.copy(statement) as copy:
+            for row in rows:
+                copy.write_row(row)
+
+    def identify(self) -> None:
+        """Once per transaction, after the last row: decides which rows are one site."""
+        self._run("ANALYZE {table}")
+        self._run("DROP TABLE IF EXISTS pg_temp.identified")
+        self._run(IDENTIFY)
+
+    def tally(self, register_id: int | None) -> Tally:
+        """What publishing these rows into the register would do; `identify` first."""
+        created, updated, records = self._run(COUNT, [register_id]).fetchone()
+        n_rows, refused, unlocated = self._run(COUNT_ROWS).fetchone()
+        return Tally(created, updated, records - created - updated, refused, n_rows, unlocated)
+
+    def publish(self, register_id: int, edition_id: int) -> None:
+        """Make records, observations and rows of the edition from the staged rows; `identify` first."""
+        parameters = {"register": register_id, "edition": edition_id}
+        for statement in (RECORDS, OBSERVATIONS, EDITION_ROWS, REFUSED_ROWS):
+            self._run(statement, parameters)
+
+    def refusals(self) -> list[tuple[int, str, str, str]]:
+        """(row, column, value, reason) of every refused row."""
+        return self._run(
+            "SELECT file_row, refused_column, refused_value, refused_reason FROM {table} "
+            "WHERE refused_reason IS NOT NULL ORDER BY file_row"
+        ).fetchall()
+
+    def unread_words(self, mapping: dict[str, str]) -> unread.Unread:
+        return unread.of_rows(sql.Identifier(self.name), mapping)
+
+
+def _cells(observed: Observed) -> tuple:
+    return tuple(getattr(observed, column) for column in COLUMNS)
+
+
+def _storable(cell: object) -> object:
+    return cell.replace("\0", "").encode(errors="replace").decode() if isinstance(cell, str) else cell
+
+
+def batches(items: Iterable, size: int) -> Iterator[list]:
+    items = iter(items)
+    while batch := list(islice(items, size)):
+        yield batch
+
+
+def drop_abandoned() -> int:
+    """Drop staging tables whose job is over or gone (a killed command leaves one)."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT tablename FROM pg_tables
+            WHERE schemaname = current_schema() AND tablename ~ '^staging_register_[0-9]+$' AND NOT EXISTS (
+                SELECT FROM labels_job job WHERE job.state IN ('queued', 'running')
+                AND job.id = substring(tablename FROM '[0-9]+$')::bigint
+            )
+            """
+        )
+        names = [name for (name,) in cursor.fetchall()]
+    for name in names:
+        Staging(name).drop()
+    return len(names)

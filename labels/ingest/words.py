@@ -1,0 +1,138 @@
+"""Words of registers and the codes kept beside them. A register's own value mapping comes before these tables."""
+
+import re
+from collections.abc import Mapping
+
+from labels.ingest.headers import folded
+from labels.models import Observation
+from labels.models.registers import LocationPrecision
+
+OTHER = "other"
+
+# What people write into a cell that has nothing to say.
+BLANKS = frozenset(
+    ("", "n a", "na", "nd", "n d", "nan", "null", "none", "inconnu", "inconnue", "unknown", "not known", "non connu")
+    + ("desconocido", "desconhecido", "sem dados", "sin datos", "sans", "vide", "neant", "aucun", "ns")
+)
+
+_MINERALS = {
+    "gold": "gold, or, ouro, oro, au, alluvial gold, or alluvionnaire",
+    "cassiterite": "cassiterite, cassiterita, tin, tin ore, etain, estanho, estano, sn",
+    "coltan": "coltan, colombo tantalite, columbo tantalite, columbite tantalite, coltane",
+    "tantalum": "tantalum, tantale, tantalite, tantalo, ta",
+    "niobium": "niobium, niobio, columbite, nb",
+    "wolframite": "wolframite, wolfram, tungsten, tungstene, tungstenio, tungsteno, volframita, w",
+    "pyrochlore": "pyrochlore, pirocloro",
+    "diamond": "diamond, diamonds, diamant, diamants, diamante, diamantes",
+    "copper": "copper, cuivre, cobre, cu, digenite, malachite, malaquita",
+    "cobalt": "cobalt, cobalto, co, heterogenite",
+    "silver": "silver, argent, prata, plata, ag",
+    "lead": "lead, plomb, chumbo, plomo, pb, galena, galene",
+    "zinc": "zinc, zinco, zn",
+    "manganese": "manganese, manganes, manganeso, mn",
+    "iron": "iron, iron ore, fer, minerai de fer, ferro, hierro, fe",
+    "titanium": "titanium, titane, titanio, ti, ilmenite, rutile",
+    "zircon": "zircon, zirconium, zircao",
+    "monazite": "monazite, monazita",
+    "bauxite": "bauxite, bauxita, aluminium, aluminum",
+    "chromite": "chromite, chrome, cromita",
+    "lithium": "lithium, litio, spodumene, li",
+    "nickel": "nickel, niquel, ni",
+    "mercury": "mercury, mercure, mercurio, cinnabar, hg",
+    "coal": "coal, charbon, houille, carvao, carbon",
+    "uranium": "uranium, uranio, u",
+    "tourmaline": "tourmaline, turmalina",
+    "amethyst": "amethyst, amethyste, ametista, amatista",
+    "sapphire": "sapphire, saphir, safira, zafiro",
+    "emerald": "emerald, emeraude, esmeralda",
+    "ruby": "ruby, rubis, rubi",
+    "garnet": "garnet, grenat, granada",
+    "gemstones": "gemstone, gemstones, pierres precieuses, pierres de couleur, gemas, piedras preciosas",
+    "sand": "sand, sable, areia, arena",
+    "gravel": "gravel, gravier, cascalho, grava",
+    "limestone": "limestone, calcaire, calcario, caliza",
+    "clay": "clay, argile, argila, arcilla",
+    "salt": "salt, sel, sal",
+    "phosphate": "phosphate, phosphates, fosfato",
+    "arsenopyrite": "arsenopyrite, arsenopirita",
+}
+
+_KINDS = {
+    Observation.Kind.ON_SITE: "on site, onsite, sur site, sur place, visit, visited, visite, visitee, no local, in situ, "
+    "visitado, 1, true, yes, y, oui, o, sim, si, t, vrai",
+    Observation.Kind.THIRD_PARTY: "third party, third party information, tiers, tierce partie, temoignage, interview, "
+    "entretien, terceiros, tercero, terceros, 0, false, no, non, nao, n, f, faux",
+    Observation.Kind.REMOTE: "remote, satellite, imagery, image, image satellite, teledetection, sensoriamento remoto, "
+    "teledeteccion, imagen, imagem, landsat, sentinel",
+}
+
+_DATE_PRECISIONS = {
+    Observation.DatePrecision.DAY: "day, jour, dia, d, exact, exacte",
+    Observation.DatePrecision.MONTH: "month, mois, mes, m",
+    Observation.DatePrecision.YEAR: "year, annee, an, ano, anno, y",
+    Observation.DatePrecision.UNKNOWN: "unknown",
+}
+
+
+def _by_word(table: Mapping[str, str]) -> dict[str, str]:
+    return {word.strip(): str(code) for code, words in table.items() for word in words.split(",")}
+
+
+MINERALS, KINDS, DATE_PRECISIONS = _by_word(_MINERALS), _by_word(_KINDS), _by_word(_DATE_PRECISIONS)
+
+_SEVERAL = re.compile(r"\s*[,;/+&|\n]\s*|\s+(?:et|and|e|y)\s+", re.IGNORECASE)
+
+
+def is_blank(text: str) -> bool:
+    """Whether the cell says nothing: empty, `N/A`, `inconnu`, a dash."""
+    return folded(text) in BLANKS
+
+
+def minerals_in(text: str, own: Mapping[str, str]) -> list[tuple[str, str]]:
+    """(code, original word) for each mineral a cell names; a word nobody knows has the code `other`."""
+    if is_blank(text):
+        return []
+    if (code := _mineral(text, own)) != OTHER:
+        return [(code, text.strip())]
+    words = [word.strip() for word in _SEVERAL.split(text) if not is_blank(word)]
+    return [(_mineral(word, own), word) for word in words]
+
+
+def _mineral(word: str, own: Mapping[str, str]) -> str:
+    return own.get(word.strip()) or MINERALS.get(folded(word), OTHER)
+
+
+def kind_in(text: str, own: Mapping[str, str]) -> str:
+    return own.get(text.strip()) or KINDS.get(folded(text), Observation.Kind.UNKNOWN.value)
+
+
+def date_precision_in(text: str, own: Mapping[str, str]) -> str:
+    """The precision a cell states, or an empty string where it states none that is known."""
+    return own.get(text.strip()) or DATE_PRECISIONS.get(folded(text), "")
+
+
+_APPROXIMATE = re.compile(r"\bapprox|\bestim|\baproxim")
+_VILLAGE = re.compile(r"\b(village|villages|localite|town|settlement|aldeia|vila|pueblo|aldea|camp|groupment|groupement)\b")
+_DRAWN = re.compile(
+    r"\b(numeris\w*|digiti[sz]\w*|digitaliz\w*|landsat|sentinel|satellite|spot|google|bing|imag\w*|map|carte|mapa|"
+    r"ortho\w*)\b"
+)
+_GPS = re.compile(r"\bgps\b")
+
+
+def location_precision_in(text: str, own: Mapping[str, str]) -> str:
+    """The precision class of a location method. GPS of something else than the site is a village or approximate."""
+    if code := own.get(text.strip()):
+        return code
+    said = folded(text)
+    if _APPROXIMATE.search(said):
+        return LocationPrecision.APPROXIMATE.value
+    if _GPS.search(said):
+        if said == "gps":
+            return LocationPrecision.GPS.value
+        return (LocationPrecision.VILLAGE if _VILLAGE.search(said) else LocationPrecision.APPROXIMATE).value
+    if _DRAWN.search(said):
+        return LocationPrecision.DIGITISED.value
+    if _VILLAGE.search(said):
+        return LocationPrecision.VILLAGE.value
+    return LocationPrecision.UNKNOWN.value

@@ -1,0 +1,28 @@
+// Which two images of a unit to show first, and how an image lies to the report.
+
+/** Indexes of [left, right]: the latest image before the report and the newest one (labels/plain_review.py agrees). */
+export function defaultPair(images, reportEnds) {
+  const dated = images.map((image, index) => ({ ...image, index })).filter((image) => image.captured_on)
+  const before = dated.filter((image) => reportEnds && image.captured_on <= reportEnds)
+  const newest = dated.at(-1)?.index ?? images.length - 1
+  const left = before.at(-1)?.index ?? dated[0]?.index ?? 0
+  if (images.length === 0) return [null, null]
+  return left === newest ? [newest > 0 ? newest - 1 : null, newest] : [left, newest]
+}
+
+/** Whether the image is known to be no later than the report: it cannot support a reject. */
+export const predates = (image, reportEnds) => Boolean(image.captured_on && reportEnds && image.captured_on <= reportEnds)
+
+/** Words for the time between the image and the report. */
+export function relation(image, report, words) {
+  if (!image.captured_on || !report.date) return ''
+  const days = Math.round((Date.parse(image.captured_on) - Date.parse(report.date)) / 86400000)
+  if (days === 0) return words.sameDay
+  return `${span(Math.abs(days), words)} ${days < 0 ? words.beforeReport : words.afterReport}`
+}
+
+function span(days, words) {
+  if (days < 60) return words.days.replace('%s', days)
+  if (days < 730) return words.months.replace('%s', Math.round(days / 30.4))
+  return words.years.replace('%s', (days / 365.25).toFixed(1))
+}

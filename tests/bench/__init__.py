@@ -1,0 +1,1 @@
+"""Side-by-side benchmarks: each module is one, with `main(arguments)` that prints its figures."""
