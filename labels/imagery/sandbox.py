@@ -127,7 +127,7 @@ def _environment(folder: Path) -> dict[str, str]:
         "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
         "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none",
         "GDAL_HTTP_MAX_RETRY": "0",
-        "GDAL_CACHEMAX": "128",
+        "GDAL_CACHEMAX": "256",
         "OPENBLAS_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "1",
         "MALLOC_ARENA_MAX": "2",

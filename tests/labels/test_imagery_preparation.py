@@ -39,14 +39,19 @@ def position(original: Path, column: float, row: float) -> tuple[float, float]:
     """(lon, lat) of a pixel position of the original."""
     with rasterio.open(original) as dataset:
         (lon,), (lat,) = transform(
-            dataset.crs, CRS.from_epsg(4326), *([value] for value in dataset.transform * (column, row))
+            dataset.crs, CRS.from_epsg(4326), *([value] for value in dataset.transform @ (column, row))
         )
     return lon, lat
 
 
+def mercator(lon: float, lat: float) -> tuple[float, float]:
+    (x,), (y,) = transform(CRS.from_epsg(4326), CRS.from_epsg(3857), [lon], [lat])
+    return x, y
+
+
 def pixel_at(dataset, lon: float, lat: float) -> tuple[np.ndarray, bool]:
     """Colours of the prepared picture at a place, and whether it has data there."""
-    x, y = grid.mercator(lon, lat)
+    x, y = mercator(lon, lat)
     row, column = dataset.index(x, y)
     window = ((row, row + 1), (column, column + 1))
     return dataset.read(window=window)[:, 0, 0].astype(int), bool(dataset.dataset_mask(window=window)[0, 0])
@@ -79,7 +84,7 @@ def test_a_pixel_lies_where_the_original_has_it(kind, tmp_path, prepared):
 
 def test_a_rotated_picture_lies_where_it_is(tmp_path, prepared):
     north_west = rasters.geotransform("EPSG:32720", (1, 1))
-    turned = Affine.translation(north_west.c, north_west.f) * Affine.rotation(-25) * Affine.scale(40, -40)
+    turned = Affine.translation(north_west.c, north_west.f) @ Affine.rotation(-25) @ Affine.scale(40, -40)
     path = rasters.picture(tmp_path, crs="EPSG:32720", place=turned)
     answer, dataset = prepared(path)
     for column, row in [(8, 5), (50, 9), (12, 37)]:
@@ -90,7 +95,7 @@ def test_a_rotated_picture_lies_where_it_is(tmp_path, prepared):
 
 
 def test_blocks_are_web_tiles_at_every_level(tmp_path, prepared):
-    path = rasters.picture(tmp_path, crs="EPSG:32720", pixel=(300.0, 300.0))
+    path = rasters.write(tmp_path / "large.tif", rasters.colours(700, 500), crs="EPSG:32720", pixel=(30.0, 30.0))
     answer, dataset = prepared(path)
     levels = [1, *dataset.overviews(1)]
     assert len(levels) == answer["max_zoom"] - answer["min_zoom"] + 1 > 2
@@ -107,7 +112,7 @@ def test_blocks_are_web_tiles_at_every_level(tmp_path, prepared):
 
 
 def test_a_large_picture_is_aligned_at_seven_levels_and_a_small_one_not_padded():
-    corner = grid.mercator(rasters.LON, rasters.LAT)
+    corner = mercator(rasters.LON, rasters.LAT)
     large = (corner[0], corner[1] - 200_000, corner[0] + 200_000, corner[1])
     assert grid.aligned_grid(large, 14).n_levels == 7
     small = (corner[0], corner[1] - 480, corner[0] + 480, corner[1])
@@ -115,7 +120,8 @@ def test_a_large_picture_is_aligned_at_seven_levels_and_a_small_one_not_padded()
 
 
 @pytest.mark.parametrize(
-    ("resolution", "zoom"), [(9.554, 14), (10.0, 14), (16.56, 14), (19.0, 14), (20.3, 13), (0.149, 20), (1e-4, 22)]
+    ("resolution", "zoom"),
+    [(9.554, 14), (10.0, 14), (16.56, 14), (17.0, 14), (19.0, 13), (20.3, 13), (0.149, 20), (1e-4, 22)],
 )
 def test_the_zoom_keeps_the_detail(resolution, zoom):
     assert grid.zoom_for(resolution) == zoom
@@ -229,7 +235,7 @@ def test_the_edge_is_not_darkened_by_what_is_hidden(tmp_path, prepared):
     path = rasters.write(tmp_path / "bright.tif", np.where(HOLE, bright, 0).astype("uint8"), nodata=0)
     _, dataset = prepared(path)
     shown = dataset.dataset_mask() > 0
-    assert dataset.read()[:, shown].min() > 215
+    assert dataset.read()[:, shown].min() > 232
 
 
 @pytest.mark.parametrize(("crs", "pixel"), [("EPSG:3857", (50.0, 81.0)), ("EPSG:4326", (0.0007, 0.0004))])
