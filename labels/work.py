@@ -3,4 +3,5 @@
 import labels.audit_opening
 import labels.imagery.loading
 import labels.ingest.areas
-import labels.ingest.registers  # noqa: F401
+import labels.ingest.registers
+import labels.releases.making  # noqa: F401

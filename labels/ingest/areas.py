@@ -71,9 +71,7 @@ def guess_name_field(columns: Iterable[str]) -> str:
     """The property that names an area; empty where none does. Several are asked about, never chosen from."""
     candidates = [c for c in columns if _name.fullmatch(folded(c))]
     if len(candidates) > 1:
-        raise BadInput(
-            f"Several properties could be the name: {', '.join(candidates)}. Choose with --name-field NAME."
-        )
+        raise BadInput(f"Several properties could be the name: {', '.join(candidates)}. Choose with --name-field NAME.")
     return candidates[0] if candidates else ""
 
 
@@ -93,7 +91,7 @@ def parameters_of(
     path: Path | None = None,
     upload=None,
 ) -> dict:
-    """The parameters of a LOAD_AREAS job; fields that are None are guessed here, so that a question is asked at once."""
+    """The parameters of a LOAD_AREAS job; fields that are None are guessed, so that a question comes at once."""
     source = uploads.path_of(upload) if upload else path
     file_name = upload.file_name if upload else path.name
     reader = open_polygons(source)
@@ -141,7 +139,7 @@ def load_areas(job: RunningJob) -> dict:
     placement.place_records(project=project, job=job)
     uploads.discard(job.parameters.get("upload"))
     line = f"{n_areas - n_unchanged} areas loaded, {n_unchanged} unchanged, {len(refused)} refused"
-    page = {"page": reverse("labels:areas", args=[project.slug]), "layer": layer.pk, "line": line}
+    page = {"page": reverse("labels:areas", args=[project.slug]), "layer": layer.pk, "sentence": line}
     return page | {"n_areas": n_areas, "n_refused": len(refused)} | report
 
 
@@ -186,7 +184,9 @@ def _area(raw: RawRow, parameters: dict) -> tuple:
     name = raw.values.get(parameters["name_field"], "").strip()
     code = raw.values.get(parameters["code_field"], "").strip()
     if len(name) > MAX_NAME or len(code) > 100:
-        raise refuse(parameters["name_field"], name, f"the name is longer than {MAX_NAME} or the code than 100 characters")
+        raise refuse(
+            parameters["name_field"], name, f"the name is longer than {MAX_NAME} or the code than 100 characters"
+        )
     attributes = json.dumps({column: value for column, value in raw.values.items() if value}, ensure_ascii=False)
     return raw.file_row, name, code, attributes, shape.hexewkb.decode()
 
@@ -233,9 +233,9 @@ def _current_layer(project: Project, parameters: dict) -> ReferenceLayer | None:
 def _publish(project: Project, parameters: dict) -> ReferenceLayer:
     """A new version of the layer; the one of the same name retires."""
     now = timezone.now()
-    project.reference_layers.filter(
-        kind=parameters["kind"], name=parameters["layer"], retired_at__isnull=True
-    ).update(retired_at=now)
+    project.reference_layers.filter(kind=parameters["kind"], name=parameters["layer"], retired_at__isnull=True).update(
+        retired_at=now
+    )
     layer = ReferenceLayer.objects.create(
         project=project,
         kind=parameters["kind"],

@@ -61,7 +61,7 @@ def _collection(text: "_Text") -> Iterator[object]:
     if text.peek():
         raise BadInput("There is more text after the end of the FeatureCollection.")
     if not found:
-        raise BadInput("The file holds no FeatureCollection: a list called \"features\" is missing.")
+        raise BadInput('The file holds no FeatureCollection: a list called "features" is missing.')
 
 
 def _array(text: "_Text") -> Iterator[object]:
@@ -110,7 +110,9 @@ class _Text:
         found = self.peek()
         if found != mark:
             said = f"{found!r} stands" if found else "the file ends"
-            raise BadInput(f"Not well-formed GeoJSON: {said} where {mark!r} is needed (character {self._position():,}).")
+            raise BadInput(
+                f"Not well-formed GeoJSON: {said} where {mark!r} is needed (character {self._position():,})."
+            )
         self.at += 1
 
     def value(self) -> object:

@@ -88,7 +88,9 @@ class CsvReader:
         sample = head.decode(encoding, errors="ignore")
         self.delimiter = _delimiter(sample)
         self.encoding = encoding
-        self.facts = Facts("CSV", [], encoding=encoding.removesuffix("-sig").removesuffix("-lenient"), delimiter=self.delimiter)
+        self.facts = Facts(
+            "CSV", [], encoding=encoding.removesuffix("-sig").removesuffix("-lenient"), delimiter=self.delimiter
+        )
         if note:
             self.facts.notes.append(note)
         self.facts.columns = self._columns()
@@ -111,7 +113,7 @@ class CsvReader:
             except csv.Error as error:
                 raise BadInput(
                     f"Line {records.line_num} cannot be read ({error}). Often a quotation mark is not closed: "
-                    "every \" that opens a cell needs one that closes it."
+                    'every " that opens a cell needs one that closes it.'
                 ) from error
             except UnicodeDecodeError as error:
                 raise BadInput(f"The file is not {self.facts.encoding} throughout: {error.reason}.") from error

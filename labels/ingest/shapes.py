@@ -12,7 +12,9 @@ MAX_VERTICES = 500_000
 Position = tuple[float, float]
 
 _number = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
-_point = re.compile(rf"(?:SRID=4326;)?\s*POINT\s*(?:ZM?|M)?\s*\(\s*{_number}\s+{_number}(?:\s+\S+){{0,2}}\s*\)", re.I | re.A)
+_point = re.compile(
+    rf"(?:SRID=4326;)?\s*POINT\s*(?:ZM?|M)?\s*\(\s*{_number}\s+{_number}(?:\s+\S+){{0,2}}\s*\)", re.I | re.A
+)
 
 
 def refuse(column: str, value: object, reason: str) -> RowRefused:

@@ -69,7 +69,7 @@ class Audit(models.Model):
     is_blind = models.BooleanField(_("blind"), default=True)
     n_panes = models.PositiveSmallIntegerField(_("panes"), default=2)
     guideline_version = models.CharField(max_length=20, default="1")
-    opened_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    opened_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
     opened_at = models.DateTimeField(_("opened"), default=timezone.now, editable=False)
     closed_at = models.DateTimeField(_("closed"), null=True, blank=True)
 

@@ -78,13 +78,15 @@ class Judgement(models.Model):
         _("reason"), max_length=30, blank=True, choices=RejectReason.choices + UnsureReason.choices
     )
     # The mine of this record: the reported point of a confirm unless marked, the nearest dug ground of a move.
-    mark = models.PointField(_("position of the mine"), srid=4326, null=True)
+    mark = models.PointField(_("position of the mine"), srid=4326, null=True, blank=True)
     mine_type = models.CharField(_("mine type"), max_length=20, blank=True, choices=MineType.choices)
     activity = models.CharField(_("activity"), max_length=20, blank=True, choices=Activity.choices)
     size_class = models.CharField(_("size"), max_length=20, blank=True, choices=SizeClass.choices)
-    signs = ArrayField(models.CharField(max_length=20, choices=Sign.choices), default=list, verbose_name=_("signs"))
+    signs = ArrayField(
+        models.CharField(max_length=20, choices=Sign.choices), default=list, blank=True, verbose_name=_("signs")
+    )
     # 1 to 5; null is "not stated", and stays so.
-    confidence = models.PositiveSmallIntegerField(_("confidence"), null=True)
+    confidence = models.PositiveSmallIntegerField(_("confidence"), null=True, blank=True)
     # This mine belongs to a nearer record: a second record on one mine.
     is_same_mine = models.BooleanField(_("same mine as another record"), default=False)
     note = models.TextField(_("note"), blank=True)
@@ -130,12 +132,12 @@ class Review(Judgement):
 
     annotator = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="reviews")
     queue = models.CharField(max_length=20, choices=Queue.choices)
-    supersedes = models.OneToOneField("self", models.PROTECT, null=True, related_name="successor")
+    supersedes = models.OneToOneField("self", models.PROTECT, null=True, blank=True, related_name="successor")
     # Share of the search disc (or cell) seen at a zoom that shows a 10 m pit, where imagery has data; null: not known.
-    share_seen = models.FloatField(null=True)
+    share_seen = models.FloatField(null=True, blank=True)
     # Seconds: looking (browser, idle time cut), and from hand-out to receipt (server).
-    think_time_s = models.FloatField(_("time taken (s)"), null=True)
-    held_time_s = models.FloatField(null=True)
+    think_time_s = models.FloatField(_("time taken (s)"), null=True, blank=True)
+    held_time_s = models.FloatField(null=True, blank=True)
     # What the annotator was shown beside the imagery, the guideline and the program that showed it.
     shown = models.JSONField(default=dict, blank=True)
     was_cold = models.BooleanField(default=False)
@@ -146,7 +148,7 @@ class Review(Judgement):
     input = models.CharField(max_length=10, choices=Input.choices)
     viewport = models.CharField(max_length=20, blank=True)  # "1440x900@1"
     # When the browser says the verdict was given: a claim, only the server's time orders rows.
-    claimed_at = models.DateTimeField(null=True)
+    claimed_at = models.DateTimeField(null=True, blank=True)
     lease_was_lost = models.BooleanField(default=False)
 
     class Meta(Judgement.Meta):
@@ -196,14 +198,14 @@ class ReviewImage(models.Model):
     source = models.ForeignKey("labels.ImagerySource", models.PROTECT, related_name="+")
     # Copied as they were shown: a scene may be re-made later.
     scene_sha256s = ArrayField(models.CharField(max_length=64), default=list)
-    captured_on = models.DateField(null=True)
+    captured_on = models.DateField(null=True, blank=True)
     captured_known_by = models.CharField(max_length=10)
-    resolution_m = models.FloatField(null=True)
+    resolution_m = models.FloatField(null=True, blank=True)
     offset_east_m = models.FloatField(default=0)
     offset_north_m = models.FloatField(default=0)
     sight = models.CharField(max_length=20, choices=Sight.choices, blank=True)
     was_on_screen_at_verdict = models.BooleanField(default=True)
-    zoom = models.FloatField(null=True)
+    zoom = models.FloatField(null=True, blank=True)
     # Every settled view: [{"bounds": [west, south, east, north], "zoom": 16, "ms": 2400}, ...]
     views = models.JSONField(default=list)
     dwell_ms = models.PositiveIntegerField(default=0)
@@ -238,8 +240,8 @@ class Adjudication(Judgement):
     """The decision where reviews of a unit disagree; a later one supersedes it."""
 
     adjudicator = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="adjudications")
-    settled_with = models.ForeignKey(Review, models.PROTECT, null=True, related_name="+")
-    supersedes = models.OneToOneField("self", models.PROTECT, null=True, related_name="successor")
+    settled_with = models.ForeignKey(Review, models.PROTECT, null=True, blank=True, related_name="+")
+    supersedes = models.OneToOneField("self", models.PROTECT, null=True, blank=True, related_name="successor")
 
     class Meta(Judgement.Meta):
         verbose_name = _("adjudication")

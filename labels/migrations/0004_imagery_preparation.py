@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('labels', '0002_append_only'),
+        ('labels', '0003_uploads'),
     ]
 
     operations = [

@@ -1,0 +1,623 @@
+"""Things drawn by hand, one at a time: workings, industrial pits, houses, kilns.
+
+A stamp is a picture with transparency at zoom 17, laid over the landscape by `drawing`. It is drawn whole, whatever
+part of it a window shows, so its pixels do not depend on the window; coarser zooms average it.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+from scipy import ndimage
+
+from labels.demonstration.noise import smoothstep
+from labels.demonstration.terrain import Country, IndustrialMine, LookAlike, Mine, Settlement, years_since_epoch
+from labels.demonstration.textures import BASE_M, BASE_ZOOM, Sun, Textures, halve
+
+HALF_WORLD_M = 20037508.342789244
+ALIGN_PX = 16  # stamps begin on multiples of this, so that they can be halved four times
+
+
+@dataclass
+class Stamp:
+    """Colour times opacity (4, height, width), uint8, last band the opacity; levels by halving."""
+
+    col: int
+    row: int
+    levels: list[np.ndarray]
+
+    @property
+    def n_bytes(self) -> int:
+        return sum(level.nbytes for level in self.levels)
+
+
+class Canvas:
+    """Pixels of zoom 17 around a place, onto which shapes are painted."""
+
+    def __init__(self, x: float, y: float, reach_m: float):
+        self.col = int(((x - reach_m + HALF_WORLD_M) / BASE_M) // ALIGN_PX * ALIGN_PX)
+        self.row = int(((HALF_WORLD_M - y - reach_m) / BASE_M) // ALIGN_PX * ALIGN_PX)
+        n = int(np.ceil(2 * reach_m / BASE_M / ALIGN_PX) + 1) * ALIGN_PX
+        self.size = n
+        self.dx = ((self.col + np.arange(n) + 0.5) * BASE_M - HALF_WORLD_M - x).astype(np.float32)[None, :]
+        self.dy = (HALF_WORLD_M - (self.row + np.arange(n) + 0.5) * BASE_M - y).astype(np.float32)[:, None]
+        self.x, self.y = x, y
+        self.rgb = np.zeros((3, n, n), np.float32)
+        self.alpha = np.zeros((n, n), np.float32)
+
+    def texture(self, mip, shift: int = 0) -> np.ndarray:
+        """A ground texture at this place (height, width)."""
+        return mip.cut(BASE_ZOOM, self.col + shift, self.row + 2 * shift, self.size, self.size)
+
+    def turned(self, angle: float) -> tuple[np.ndarray, np.ndarray]:
+        """Coordinates along and across a direction, metres, (height, width)."""
+        c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+        return self.dx * c + self.dy * s, -self.dx * s + self.dy * c
+
+    def window(self, x: float, y: float, reach_m: float) -> tuple[slice, slice]:
+        """Rows and columns within a distance of a point (metres from the centre), clipped to the canvas."""
+        return self._span(-self.dy[:, 0], -y, reach_m), self._span(self.dx[0], x, reach_m)
+
+    def paint(self, opacity: np.ndarray, colour, where: tuple[slice, slice] = (slice(None), slice(None))) -> None:
+        """Lay a colour (three numbers, or (3, height, width)) over what is there, or over a window of it."""
+        keep = 1 - opacity
+        part, alpha = self.rgb[(slice(None), *where)], self.alpha[where]
+        for k in range(3):
+            part[k] *= keep
+            part[k] += opacity * (colour[k] if np.ndim(colour) > 1 else np.float32(colour[k]))
+        alpha *= keep
+        alpha += opacity
+
+    def box(
+        self, x: float, y: float, length: float, width: float, angle: float, colour, sun: Sun, height_m=3.0, ridge=0.14
+    ):
+        """A roof: two slopes under the sun, and its shadow on the ground. Position in metres from the centre."""
+        reach = 0.5 * np.hypot(length, width) + height_m * 1.2 + 2
+        rows, cols = self.window(x, y, reach)
+        if cols.stop <= cols.start or rows.stop <= rows.start:
+            return
+        dx, dy = self.dx[:, cols] - x, self.dy[rows] - y
+        c, s = np.cos(angle), np.sin(angle)
+        sx, sy = sun.towards
+        throw = height_m / np.tan(np.radians(sun.elevation_deg))
+        for off, is_shadow in ((throw, True), (0.0, False)):
+            ox, oy = dx + off * sx, dy - off * sy
+            u, v = ox * c + oy * s, -ox * s + oy * c
+            edge = np.minimum(length / 2 - np.abs(u), width / 2 - np.abs(v))
+            cover = np.clip(edge / BASE_M + 0.5, 0, 1)
+            if is_shadow:
+                self.rgb[:, rows, cols] *= 1 - 0.5 * cover
+                continue
+            facing = np.sign(v) * (-s * sx - c * sy) * -1.0
+            tint = np.asarray(colour, np.float32)[:, None, None] * (1 + ridge * facing)
+            self.paint(cover, tint, (rows, cols))
+
+    @staticmethod
+    def _span(axis, centre, reach) -> slice:
+        first, last = np.searchsorted(axis, [centre - reach, centre + reach])
+        return slice(int(first), int(last))
+
+    def stamp(self) -> Stamp:
+        """The finished picture with its coarser copies."""
+        level = np.concatenate([np.clip(self.rgb, 0, 255 * self.alpha), self.alpha[None] * 255])
+        levels = []
+        for k in range(5):
+            levels.append(np.round(level).astype(np.uint8))
+            if k < 4:
+                level = halve(level)
+        return Stamp(self.col, self.row, levels)
+
+
+def relief_shade(height_m: np.ndarray, sun: Sun, strength: float = 1.0) -> np.ndarray:
+    """Brightness (1 on level ground) of a surface of heights in metres, zoom 17 pixels."""
+    gy, gx = np.gradient(height_m, BASE_M)
+    sx, sy = sun.towards
+    el = np.radians(sun.elevation_deg)
+    lit = (np.sin(el) - strength * (gx * sx + gy * sy) * np.cos(el)) / np.sqrt(1 + strength**2 * (gx * gx + gy * gy))
+    return np.clip(lit / np.sin(el), 0.25, 1.6)
+
+
+class StampMaker:
+    """Draws the stamps of a country and keeps the latest ones."""
+
+    def __init__(self, country: Country, textures: Textures, sun: Sun, on: date, keep_bytes: int = 160_000_000):
+        self.country, self.textures, self.sun, self.on = country, textures, sun, on
+        self._kept: OrderedDict[tuple, Stamp | None] = OrderedDict()
+        self._keep_bytes = keep_bytes
+        self._n_bytes = 0
+
+    def of(self, thing) -> Stamp | None:
+        """The stamp of a mine, settlement or look-alike on the date, None where nothing shows."""
+        key = (type(thing).__name__, thing.ident)
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        draw = {
+            Mine: self._mine,
+            IndustrialMine: self._industrial,
+            Settlement: self._settlement,
+            LookAlike: self._look_alike,
+        }
+        stamp = draw[type(thing)](thing)
+        self._kept[key] = stamp
+        self._n_bytes += stamp.n_bytes if stamp else 0
+        while self._n_bytes > self._keep_bytes:
+            _, old = self._kept.popitem(last=False)
+            self._n_bytes -= old.n_bytes if old else 0
+        return stamp
+
+    def soil(self, x: float, y: float) -> np.ndarray:
+        """Colour of freshly dug ground at a place."""
+        red = float(np.clip(0.5 + 0.9 * self.country.noise(13)(x, y, 8000, 3), 0, 1))
+        return (1 - red) * np.array([204, 182, 144.0], np.float32) + red * np.array([198, 154, 108.0], np.float32)
+
+    # artisanal ------------------------------------------------------------------------------------------------------
+
+    def _mine(self, mine: Mine) -> Stamp | None:
+        extent, regrown = mine.activity(self.on)
+        if extent <= 0 or regrown >= 0.97:
+            return None
+        rng = np.random.default_rng([self.country.seed, 61, mine.ident])
+        canvas = Canvas(mine.x, mine.y, 0.62 * max(mine.length_m, mine.width_m) + 85)
+        t = self.textures
+        fine, clump, clump2 = canvas.texture(t.grass, 37), canvas.texture(t.clump, 91), canvas.texture(t.clump, 411)
+        ripple = canvas.texture(t.grass, 503)
+        u, v = canvas.turned(mine.angle)
+        wu, wv = u + 3.0 * clump + 0.7 * fine, v + 3.0 * clump2 + 0.7 * ripple
+
+        n = int(5 + mine.length_m * mine.width_m / 620)
+        pu = rng.uniform(-0.5, 0.5, n) * mine.length_m
+        bow = rng.normal(0, 0.18) * mine.width_m
+        pv = rng.normal(0, 0.24, n) * mine.width_m + bow * ((2 * pu / mine.length_m) ** 2 - 0.5)
+        radius = np.clip(rng.lognormal(np.log(8.5), 0.45, n), 3.5, 22) * (1.25 if mine.setting == "dredge" else 1)
+        depth = radius * rng.uniform(0.22, 0.42, n)
+        pu, pv, radius, depth = (values.astype(np.float32) for values in (pu, pv, radius, depth))
+        wet = rng.uniform(0, 1, n) < {"river": 0.55, "dredge": 0.7, "hill": 0.25, "fringe": 0.35}[mine.setting]
+        hue = rng.uniform(0, 1, n)
+        # digging starts at one place and spreads
+        start = rng.uniform(-0.3, 0.3) * mine.length_m
+        order = np.argsort(np.abs(pu - start) + rng.uniform(0, 0.25 * mine.length_m, n))
+        hue = hue.astype(np.float32)
+        opened = np.zeros(n, bool)
+        opened[order[: max(3, round(extent * n))]] = True
+
+        ground = np.full(u.shape, -9.0, np.float32)
+        height = np.zeros(u.shape, np.float32)
+        pond = np.full(u.shape, -9.0, np.float32)
+        pond_hue = np.zeros(u.shape, np.float32)
+        for k in np.flatnonzero(opened):
+            r = radius[k]
+            squash = rng.uniform(0.75, 1.3)
+            reach = 2.6 * r + 16
+            rows, cols = self._near(canvas, mine, pu[k], pv[k], reach)
+            if rows.stop <= rows.start or cols.stop <= cols.start:
+                continue
+            a, b = (wu[rows, cols] - pu[k]) * squash, (wv[rows, cols] - pv[k]) / squash
+            d = np.sqrt(a * a + b * b)
+            part = ground[rows, cols]
+            np.maximum(part, 1 - d / (1.75 * r + 5), out=part)
+            h = height[rows, cols]
+            h -= depth[k] * np.clip(1 - (d / r) ** 2, 0, 1)
+            # spoil thrown to one side, in heaps along the rim
+            throw = rng.uniform(0, 2 * np.pi)
+            lean = 0.6 + 0.4 * (a * np.cos(throw) + b * np.sin(throw)) / (d + 1)
+            h += 0.5 * depth[k] * lean * np.exp(-(((d - 1.28 * r) / (0.24 * r + 1.0)) ** 2))
+            if wet[k]:
+                level = 1 - d / (0.78 * r)
+                w, q = pond[rows, cols], pond_hue[rows, cols]
+                q[...] = np.where(level > w, hue[k], q)
+                np.maximum(w, level, out=w)
+        n_heaps = int(n * 1.6)
+        hu, hv = rng.uniform(-0.52, 0.52, n_heaps) * mine.length_m, rng.normal(0, 0.27, n_heaps) * mine.width_m
+        for k in range(n_heaps):
+            r = rng.uniform(2.2, 6.0)
+            rows, cols = self._near(canvas, mine, hu[k], hv[k], 3 * r + 8)
+            if rows.stop <= rows.start or cols.stop <= cols.start:
+                continue
+            d2 = (wu[rows, cols] - hu[k]) ** 2 + (wv[rows, cols] - hv[k]) ** 2
+            height[rows, cols] += 0.42 * r * np.exp(-d2 / (0.8 * r * r))
+        # digging leaves a ragged edge and islands of shrub
+        ragged = ground + 0.10 * clump + 0.07 * fine
+        bare = smoothstep(0.02, 0.16, ragged) * smoothstep(-2.1, -1.5, clump2 + 2.2 * np.clip(ragged, 0, 0.4))
+        height += 0.10 * fine + 0.16 * clump
+        shade = relief_shade(ndimage.gaussian_filter(height, 0.8), self.sun, 0.72)
+
+        base = self.soil(mine.x, mine.y)
+        pale = base + np.array([26, 29, 32], np.float32)
+        deep = base * np.array([0.82, 0.75, 0.67], np.float32)
+        raised = np.clip(0.5 + 0.30 * height + 0.12 * clump + 0.10 * ripple, 0, 1)
+        colour = deep[:, None, None] + raised * (pale - deep)[:, None, None]
+        streak = canvas.texture(t.ripple, 233)
+        colour = colour * (1 + 0.05 * streak) * shade
+        slash = smoothstep(-0.42, -0.05, ragged) * (0.75 if mine.setting != "fringe" else 0.5)
+        canvas.paint(
+            slash * (1 - regrown),
+            np.array([112, 112, 66.0], np.float32)[:, None, None] * (1 + 0.10 * fine + 0.08 * clump),
+        )
+        canvas.paint(bare, colour)
+
+        water = smoothstep(0.0, 0.09, pond + 0.05 * fine + 0.05 * clump)
+        rim = smoothstep(-0.30, 0.02, pond) * (1 - water) * bare
+        canvas.paint(0.5 * rim, deep * 0.72)
+        muddy = np.array([[182, 142, 88], [150, 148, 108], [112, 156, 142], [96, 104, 66]], float)
+        place = np.clip(pond_hue, 0, 0.999) * 3
+        low = np.floor(place).astype(int)
+        mix = smoothstep(0.3, 0.7, place - low)
+        water_rgb = np.moveaxis(
+            muddy[low] * (1 - mix[..., None]) + muddy[np.minimum(low + 1, 3)] * mix[..., None], -1, 0
+        )
+        water_rgb = water_rgb * (0.93 + 0.10 * np.clip(1.2 - pond, 0, 1) + 0.015 * streak)
+        if regrown:
+            still = np.array([52, 66, 54.0], np.float32)[:, None, None]
+            water_rgb = water_rgb * (1 - min(1, 1.4 * regrown)) + still * min(1, 1.4 * regrown)
+        canvas.paint(water * bare, water_rgb)
+        if mine.setting == "dredge" and regrown == 0:
+            self._rafts(canvas, mine, rng)
+        if regrown > 0:
+            cover = smoothstep(
+                0.0, 1.0, np.clip(1.9 * regrown - 0.75 + 0.33 * clump + 0.20 * clump2 + 0.15 * fine, 0, 1)
+            )
+            bush = canvas.texture(t.forest.shade, 77)
+            green = np.array([84, 104, 50.0], np.float32)[:, None, None] * (0.55 + 0.45 * bush) * (1 + 0.06 * clump)
+            canvas.paint(cover * (canvas.alpha > 0.02) * (1 - 0.85 * water), green)
+            faded = 1 - float(smoothstep(0.6, 1.0, regrown)) * 0.9
+            canvas.alpha *= faded
+            canvas.rgb *= faded
+        else:
+            self._camp(canvas, mine, rng, base)
+        return canvas.stamp()
+
+    @staticmethod
+    def _near(canvas: Canvas, mine: Mine, u: float, v: float, reach: float) -> tuple[slice, slice]:
+        c, s = np.cos(mine.angle), np.sin(mine.angle)
+        x, y = u * c - v * s, u * s + v * c
+        return canvas.window(x, y, reach)
+
+    def _camp(self, canvas: Canvas, mine: Mine, rng, base) -> None:
+        x, y = self.country._camp(mine)
+        cx, cy = x - mine.x, y - mine.y
+        n = int(np.clip(3 + mine.workers / 22, 4, 18))
+        spread = 5.5 + 2.3 * n**0.6
+        clump, fine = canvas.texture(self.textures.clump, 700), canvas.texture(self.textures.grass, 710)
+        d = np.hypot(canvas.dx - cx, canvas.dy - cy)
+        yard = smoothstep(1.0, 0.55, d / (spread * 1.7) + 0.10 * clump + 0.10 * fine)
+        canvas.paint(0.85 * yard, base[:, None, None] * (0.86 + 0.05 * fine))
+        # a path to the workings
+        length = np.hypot(cx, cy)
+        along = (canvas.dx * cx + canvas.dy * cy) / length
+        across = np.abs((canvas.dx * cy - canvas.dy * cx) / length + 3 * np.sin(along / 11.0))
+        canvas.paint(smoothstep(2.3, 1.0, across) * ((along > 0) & (along < length)), base * 0.92)
+        roofs = np.array([[226, 228, 226], [196, 200, 202], [92, 128, 178], [168, 150, 120], [150, 108, 84]], float)
+        turn = rng.uniform(0, np.pi)
+        for _ in range(n):
+            ox, oy = rng.normal(0, spread * 0.55, 2)
+            colour = roofs[rng.choice(5, p=[0.24, 0.28, 0.18, 0.2, 0.1])]
+            size = rng.uniform(4.2, 8.0)
+            canvas.box(
+                cx + ox,
+                cy + oy,
+                size,
+                size * rng.uniform(0.55, 0.8),
+                turn + rng.choice([0, np.pi / 2]),
+                colour,
+                self.sun,
+                2.4,
+            )
+
+    def _rafts(self, canvas: Canvas, mine: Mine, rng) -> None:
+        c, s = np.cos(mine.angle), np.sin(mine.angle)
+        for _ in range(int(rng.integers(2, 6))):
+            u, v = rng.uniform(-0.45, 0.45) * mine.length_m, rng.normal(0, 4)
+            turn = mine.angle + rng.normal(0, 0.3)
+            at = u * c - v * s, u * s + v * c
+            canvas.box(*at, rng.uniform(10, 16), rng.uniform(5, 7), turn, (92, 80, 70), self.sun, 1.0)
+            canvas.box(*at, rng.uniform(6, 9), rng.uniform(4, 5), turn, (206, 208, 206), self.sun, 2.5)
+
+    # industrial -----------------------------------------------------------------------------------------------------
+
+    def _industrial(self, mine: IndustrialMine) -> Stamp:
+        rng = np.random.default_rng([self.country.seed, 62, mine.ident])
+        canvas = Canvas(mine.x, mine.y, 1.0 * mine.length_m + 40)
+        t = self.textures
+        fine, clump, clump2 = canvas.texture(t.grass, 5), canvas.texture(t.clump, 19), canvas.texture(t.clump, 333)
+        u, v = canvas.turned(mine.angle)
+        rolling = self._slow(canvas, 140, 260.0)
+        # footprint: distance to an ellipse that the polygon of the register of companies follows
+        a, b = 0.80 * mine.length_m, 0.78 * mine.width_m
+        angle = np.arctan2(v / b, u / a)
+        tt = np.linspace(0, 2 * np.pi, 73)
+        noise = self.country.noise(11)
+        wave = 1 + 0.2 * noise(400 * np.cos(tt), 400 * np.sin(tt) + 5e4 * (600 + mine.ident), 500, 4)
+        edge = np.interp(angle % (2 * np.pi), tt, wave).astype(np.float32)
+        rho = np.sqrt((u / a) ** 2 + (v / b) ** 2) / edge
+        bare = smoothstep(1.005, 0.965, rho + 0.010 * clump + 0.004 * fine)
+        base = (self.soil(mine.x, mine.y) * 0.55 + 0.45 * np.array([176, 160, 142.0])).astype(np.float32)
+        ground = base[:, None, None] * (0.97 + 0.05 * clump + 0.035 * fine + 0.09 * rolling)
+        canvas.paint(bare, ground)
+        # patches of grass where nobody drives
+        grassy = smoothstep(0.45, 0.95, rolling + 0.25 * clump2) * smoothstep(0.35, 0.8, rho) * bare
+        canvas.paint(
+            0.85 * grassy, np.array([122, 124, 78.0], np.float32)[:, None, None] * (1 + 0.09 * fine + 0.06 * clump)
+        )
+
+        height = 0.25 * fine + 0.35 * clump
+        # the pit, in benches
+        pu, pv = -0.22 * mine.length_m, rng.uniform(-0.1, 0.1) * mine.width_m
+        pa, pb = 0.40 * mine.length_m, 0.40 * mine.width_m
+        warp = 0.10 * self._slow(canvas, 141, 300.0) + 0.012 * clump
+        q = np.sqrt(((u - pu) / pa) ** 2 + ((v - pv) / pb) ** 2) + warp
+        n_benches = int(np.clip(pb / 20, 5, 11))
+        depth = np.clip(1 - q, 0, 0.92) / 0.92 * n_benches
+        # the ramp winds down: depth shifts by one bench each turn
+        turn = np.arctan2((v - pv) / pb, (u - pu) / pa) / (2 * np.pi)
+        spiral = np.where(depth > 0, np.clip(depth + 0.9 * turn, 0, n_benches), 0)
+        step = np.floor(spiral)
+        within = spiral - step
+        face = smoothstep(0.0, 0.05, within) * (1 - smoothstep(0.30, 0.36, within))
+        height = height - 9.0 * (step + smoothstep(0.0, 0.34, within)) * (depth > 0)
+        in_pit = smoothstep(0.0, 0.05, depth)
+        rock = np.array([150, 140, 128.0]) * 0.6 + 0.4 * base
+        strata = 0.06 * np.sin(step * 2.4 + mine.ident) + 0.04 * rolling
+        canvas.paint(in_pit, rock[:, None, None] * (1.05 + strata + 0.03 * fine + 0.03 * clump - 0.20 * face))
+        sump = smoothstep(n_benches - 1.1, n_benches - 0.9, depth + 0.12 * clump)
+        height = np.where(depth > n_benches - 1, height * (1 - sump) - 9.0 * n_benches * sump, height)
+        # waste dumps: flat tops, terraced flanks, gullies
+        for k in range(2):
+            du, dv = 0.38 * mine.length_m, (-0.36 if k else 0.30) * mine.width_m
+            da, db = rng.uniform(0.17, 0.23) * mine.length_m, rng.uniform(0.20, 0.26) * mine.width_m
+            d = (
+                np.sqrt(((u - du) / da) ** 2 + ((v - dv) / db) ** 2)
+                + 0.13 * self._slow(canvas, 150 + k, 200.0)
+                + 0.015 * clump
+            )
+            rise = np.clip(1 - d, 0, 0.55) / 0.55 * 3
+            tier = np.floor(rise) + smoothstep(0.0, 0.42, rise - np.floor(rise))
+            height = height + 11.0 * np.minimum(tier, 3) * (rise > 0) * (k == 0 or 1)
+            if k == 0:
+                gully = np.sin(46 * np.arctan2(v - dv, u - du) + 3 * clump2)
+                height = height + 0.5 * gully * smoothstep(0.0, 0.3, rise) * (rise < 2.9)
+                tone = np.array([168, 150, 126.0]) * (0.9 + 0.02 * mine.ident)
+                canvas.paint(
+                    smoothstep(0.0, 0.12, rise), tone[:, None, None] * (1 + 0.04 * clump + 0.03 * fine + 0.05 * rolling)
+                )
+            else:
+                self._tailings(canvas, u, v, du, dv, 1.5 * da, 1.55 * db, fine, clump, rolling)
+                height = height - 11.0 * np.minimum(tier, 3) * (rise > 0)
+        shade = relief_shade(ndimage.gaussian_filter(height, 0.7), self.sun, 0.8)
+        canvas.rgb *= np.clip(shade, 0.42, 1.35)
+        canvas.paint(0.95 * sump * in_pit, np.array([74, 122, 118.0], np.float32)[:, None, None] * (1 + 0.01 * fine))
+        self._haul_roads(canvas, mine, rng, base)
+        self._plant(canvas, mine, rng)
+        return canvas.stamp()
+
+    def _slow(self, canvas: Canvas, channel: int, wavelength: float) -> np.ndarray:
+        """Smooth noise over a canvas, standard deviation about 1, evaluated every 8 pixels."""
+        step = 8
+        cols = canvas.dx[0, ::step].astype(float) + canvas.x
+        rows = canvas.dy[::step, 0].astype(float) + canvas.y
+        coarse = self.country.noise(channel % 40 + 100)(cols[None, :], rows[:, None], wavelength, 3) / 0.35
+        k = (np.arange(canvas.size) / step).clip(0, len(cols) - 1.001)
+        i = k.astype(int)
+        f = (k - i).astype(np.float32)
+        across = coarse[:, i] * (1 - f) + coarse[:, i + 1] * f
+        return across[i] * (1 - f)[:, None] + across[i + 1] * f[:, None]
+
+    def _tailings(self, canvas, u, v, du, dv, da, db, fine, clump, rolling) -> None:
+        """A dam with a beach that darkens towards the pond at its low side."""
+        a, b = np.abs(u - du) / da, np.abs(v - dv) / db
+        d = (a**4 + b**4) ** 0.25 + 0.015 * rolling
+        dam = smoothstep(0.62, 0.60, d)
+        inner = smoothstep(0.565, 0.55, d)
+        canvas.paint(dam, np.array([182, 164, 140.0], np.float32)[:, None, None] * (1 + 0.03 * fine))
+        low = np.clip(0.5 + ((u - du) / da * 0.55 + (v - dv) / db * 0.4), 0, 1) + 0.05 * rolling
+        beach = (
+            np.array([196, 190, 180.0], np.float32)[:, None, None]
+            * (1 - 0.16 * low)
+            * (1 + 0.02 * clump + 0.015 * fine)
+        )
+        canvas.paint(inner, beach)
+        water = smoothstep(0.50, 0.60, low + 0.012 * clump) * inner
+        canvas.paint(water, np.array([104, 140, 132.0], np.float32)[:, None, None] * (1.12 - 0.28 * low))
+
+    def _haul_roads(self, canvas: Canvas, mine: IndustrialMine, rng, base) -> None:
+        pale = base * 1.10 + 8
+        c, s = np.cos(mine.angle), np.sin(mine.angle)
+        hub = (0.12 * mine.length_m, 0.02 * mine.width_m)
+        for target in ((-0.22, 0.36), (0.36, 0.22), (0.30, -0.14), (0.05, 0.55)):
+            to = target[0] * mine.length_m, target[1] * mine.width_m
+            n = 60
+            k = np.linspace(0, 1, n)
+            bulge = rng.normal(0, 0.10) * mine.length_m * np.sin(np.pi * k)
+            pu, pv = hub[0] + (to[0] - hub[0]) * k, hub[1] + (to[1] - hub[1]) * k + bulge
+            x, y = pu * c - pv * s, pu * s + pv * c
+            self._stroke(canvas, x, y, 7.0, pale)
+
+    @staticmethod
+    def _stroke(canvas: Canvas, x, y, half_width, colour) -> None:
+        near = np.full(canvas.alpha.shape, 1e3, np.float32)
+        for k in range(len(x) - 1):
+            reach = half_width + 4
+            cols = Canvas._span(canvas.dx[0], (x[k] + x[k + 1]) / 2, reach + abs(x[k + 1] - x[k]) / 2)
+            rows = Canvas._span(-canvas.dy[:, 0], -(y[k] + y[k + 1]) / 2, reach + abs(y[k + 1] - y[k]) / 2)
+            if cols.stop <= cols.start or rows.stop <= rows.start:
+                continue
+            d = segment_distance(canvas.dx[:, cols], canvas.dy[rows], x[k], y[k], x[k + 1], y[k + 1])
+            near[rows, cols] = np.minimum(near[rows, cols], d)
+        canvas.paint(0.85 * np.clip((half_width - near) / 2.0 + 0.5, 0, 1), colour)
+
+    def _plant(self, canvas: Canvas, mine: IndustrialMine, rng) -> None:
+        c, s = np.cos(mine.angle), np.sin(mine.angle)
+        for _ in range(int(rng.integers(9, 15))):
+            u = (0.10 + rng.normal(0, 0.045)) * mine.length_m
+            v = (-0.30 + rng.normal(0, 0.09)) * mine.width_m
+            at = u * c - v * s, u * s + v * c
+            grey = rng.uniform(165, 222)
+            canvas.box(
+                *at, rng.uniform(16, 58), rng.uniform(10, 22), mine.angle + rng.choice([0, np.pi / 2]),
+                (grey, grey + rng.uniform(-4, 4), grey + rng.uniform(-4, 8)), self.sun, rng.uniform(5, 11), 0.08,
+            )  # fmt: skip
+        for k in range(3):
+            u, v = (0.02 + 0.035 * k) * mine.length_m, -0.46 * mine.width_m
+            x, y = u * c - v * s, u * s + v * c
+            d = np.hypot(canvas.dx - x, canvas.dy - y)
+            canvas.paint(smoothstep(13.0, 11.5, d), (188, 188, 184))
+            canvas.paint(smoothstep(10.5, 9.5, d), (92, 112, 108))
+
+    # settlements and look-alikes ------------------------------------------------------------------------------------
+
+    def _settlement(self, place: Settlement) -> Stamp:
+        rng = np.random.default_rng([self.country.seed, 63, place.ident])
+        canvas = Canvas(place.x, place.y, place.radius_m * 1.25 + 30)
+        t = self.textures
+        fine, clump = canvas.texture(t.grass, 3), canvas.texture(t.clump, 55)
+        slow = self._slow(canvas, 160, 190.0)
+        rho = np.hypot(canvas.dx, canvas.dy) / place.radius_m * (1 + 0.13 * slow)
+        base = 0.65 * self.soil(place.x, place.y) + 0.35 * np.array([170, 150, 120.0])
+        yard = smoothstep(1.05, 0.35 if place.is_town else 0.25, rho + 0.16 * clump)
+        canvas.paint(0.80 * yard, base[:, None, None] * (0.93 + 0.06 * clump + 0.05 * fine))
+        turn = rng.uniform(0, np.pi / 2)
+        pitch = 46.0 if place.is_town else 62.0
+        u, v = canvas.turned(turn)
+        bent_u, bent_v = u + 9 * slow, v - 8 * slow
+        for axis in (bent_u, bent_v):
+            off = np.abs((axis + pitch / 2) % pitch - pitch / 2)
+            street = smoothstep(3.4, 2.0, off + 0.3 * fine) * smoothstep(1.0, 0.8, rho)
+            canvas.paint((0.75 if place.is_town else 0.4) * street, base[:, None, None] * (1.10 + 0.03 * fine))
+        tin = np.array(
+            [[205, 208, 210], [184, 188, 190], [158, 112, 86], [136, 92, 74], [168, 146, 112], [120, 140, 158]], float
+        )
+        odds = [0.30, 0.22, 0.22, 0.12, 0.06, 0.08] if place.is_town else [0.2, 0.16, 0.14, 0.08, 0.40, 0.02]
+        c, s = np.cos(turn), np.sin(turn)
+        placed = 0
+        for _ in range(place.houses * 3):
+            if placed == place.houses:
+                break
+            hu, hv = rng.normal(0, 0.46 * place.radius_m, 2)
+            if np.hypot(hu, hv) > 1.1 * place.radius_m:
+                continue
+            # houses face a street: push them off it
+            near_u = (hu + pitch / 2) % pitch - pitch / 2
+            if abs(near_u) < 9:
+                hu += np.sign(near_u + 1e-9) * (9 - abs(near_u)) + np.sign(near_u + 1e-9) * rng.uniform(0, 3)
+            near_v = (hv + pitch / 2) % pitch - pitch / 2
+            if abs(near_v) < 8:
+                hv += np.sign(near_v + 1e-9) * (8 - abs(near_v))
+            length = rng.uniform(7.5, 13.0) * (1.9 if place.is_town and rng.uniform() < 0.05 else 1)
+            if not place.is_town:
+                length *= 0.8
+            col = int((hu * c - hv * s - canvas.dx[0, 0]) / BASE_M)
+            row = int((canvas.dy[0, 0] - hu * s - hv * c) / BASE_M)
+            lean = float(slow[np.clip(row, 0, canvas.size - 1), np.clip(col, 0, canvas.size - 1)])
+            at = (hu - 9 * lean) * c - (hv + 8 * lean) * s, (hu - 9 * lean) * s + (hv + 8 * lean) * c
+            canvas.box(
+                *at, length, length * rng.uniform(0.5, 0.75), turn + rng.choice([0, np.pi / 2]) + rng.normal(0, 0.06),
+                tin[rng.choice(6, p=odds)] * rng.uniform(0.88, 1.05), self.sun, rng.uniform(2.5, 3.5),
+            )  # fmt: skip
+            placed += 1
+        # trees in the yards
+        trees = canvas.texture(t.woodland.cover, 120) * smoothstep(0.0, 1.0, slow + 0.4 + 0.3 * rho)
+        leaf = canvas.texture(t.woodland.shade, 120) / np.maximum(canvas.texture(t.woodland.cover, 120), 0.2)
+        hide = smoothstep(0.35, 0.8, trees) * 0.9
+        canvas.rgb += (
+            hide * canvas.alpha * np.array([62, 82, 44.0], np.float32)[:, None, None] * leaf - hide * canvas.rgb
+        )
+        return canvas.stamp()
+
+    def _look_alike(self, thing: LookAlike) -> Stamp | None:
+        if years_since_epoch(self.on) < thing.opened:
+            return None
+        rng = np.random.default_rng([self.country.seed, 64, thing.ident])
+        canvas = Canvas(thing.x, thing.y, thing.size_m * 0.95 + 25)
+        t = self.textures
+        fine, clump, clump2 = canvas.texture(t.grass, 11), canvas.texture(t.clump, 77), canvas.texture(t.clump, 505)
+        u, v = canvas.turned(thing.angle)
+        r = thing.size_m / 2
+        base = self.soil(thing.x, thing.y)
+        if thing.kind == "quarry":
+            d = np.sqrt((u / r) ** 2 + (v / (0.72 * r)) ** 2) + 0.07 * clump + 0.02 * fine
+            rock = np.array([196, 190, 180.0])
+            depth = np.clip(1 - d, 0, 0.8) * np.clip(0.6 + 0.7 * u / r, 0, 1) * 3.6
+            step = np.floor(depth)
+            height = -7.0 * (step + smoothstep(0, 0.35, depth - step)) + 0.35 * fine + 0.3 * clump2
+            bare = smoothstep(1.03, 0.95, d)
+            canvas.paint(
+                bare, rock[:, None, None] * (1 + 0.05 * clump + 0.04 * fine) * relief_shade(height, self.sun, 0.8)
+            )
+            for _ in range(5):
+                hu, hv, hr = -0.45 * r + rng.normal(0, 0.16) * r, rng.normal(0, 0.3) * r, rng.uniform(4, 8)
+                heap = 0.55 * hr * np.exp(-(((u - hu) ** 2 + (v - hv) ** 2) / (0.5 * hr * hr)))
+                lump = smoothstep(0.3, 1.0, heap)
+                canvas.paint(lump * bare, rock[:, None, None] * 1.05 * relief_shade(heap, self.sun, 0.9))
+        elif thing.kind == "kiln":
+            d = np.sqrt((u / r) ** 2 + (v / (0.8 * r)) ** 2) + 0.16 * clump + 0.05 * fine
+            bare = smoothstep(1.0, 0.8, d)
+            canvas.paint(
+                bare, np.array([178, 120, 84.0], np.float32)[:, None, None] * (0.98 + 0.06 * clump + 0.05 * fine)
+            )
+            # rows of drying bricks, stacks that are being fired, a clay pit with water
+            rows = np.sin(2 * np.pi * v / 5.5) * (np.abs(u - 0.35 * r) < 0.3 * r) * (np.abs(v) < 0.5 * r)
+            canvas.paint(0.55 * np.clip(rows * 2, 0, 1) * bare, (206, 150, 112))
+            c, s = np.cos(thing.angle), np.sin(thing.angle)
+            for _ in range(int(rng.integers(3, 7))):
+                hu, hv = rng.uniform(-0.65, 0.1) * r, rng.uniform(-0.6, 0.6) * r
+                tone = rng.choice([0, 1])
+                colour = (150, 78, 54) if tone else (120, 96, 86)
+                at = hu * c - hv * s, hu * s + hv * c
+                canvas.box(*at, rng.uniform(7, 11), rng.uniform(4.5, 6.5), thing.angle, colour, self.sun, 3.5, 0.1)
+            pit = smoothstep(1.0, 0.85, np.hypot(u + 0.1 * r, v - 0.62 * r) / (0.26 * r) + 0.08 * clump2)
+            canvas.paint(pit, (150, 112, 78))
+            canvas.paint(
+                smoothstep(0.8, 0.65, np.hypot(u + 0.1 * r, v - 0.62 * r) / (0.26 * r) + 0.05 * clump2), (128, 118, 84)
+            )
+        else:
+            box = np.maximum(np.abs(u) / r, np.abs(v) / (0.7 * r)) + 0.13 * clump + 0.04 * fine
+            inside = smoothstep(1.02, 0.93, box)
+            if thing.kind == "burn":
+                ash = np.clip(0.5 + 0.25 * clump + 0.22 * clump2, 0, 1)
+                burnt, dry = np.array([74, 66, 56.0]), np.array([146, 128, 92.0])
+                colour = burnt[:, None, None] + ash * (dry - burnt)[:, None, None]
+                colour = colour * (1 + 0.09 * fine)
+                canvas.paint(inside, colour)
+                c, s = np.cos(thing.angle), np.sin(thing.angle)
+                for _ in range(int(thing.size_m / 5)):  # felled trunks
+                    hu, hv = rng.uniform(-0.85, 0.85) * r, rng.uniform(-0.6, 0.6) * r
+                    at = hu * c - hv * s, hu * s + hv * c
+                    tint = rng.choice([60, 170])
+                    canvas.box(
+                        *at,
+                        rng.uniform(7, 18),
+                        1.3,
+                        rng.uniform(0, np.pi),
+                        (tint, tint * 0.93, tint * 0.8),
+                        self.sun,
+                        0.4,
+                    )
+            else:
+                furrow = np.sin(2 * np.pi * (v + 0.8 * clump2) / 4.2)
+                red = 0.4 * base + 0.6 * np.array([184, 122, 84.0])
+                canvas.paint(inside, red[:, None, None] * (0.95 + 0.06 * furrow + 0.05 * clump + 0.04 * fine))
+                for _ in range(int(thing.size_m / 12)):
+                    hu, hv = rng.uniform(-0.9, 0.9) * r, rng.uniform(-0.62, 0.62) * r
+                    d = np.hypot(u - hu, v - hv)
+                    canvas.paint(smoothstep(4.2, 3.0, d + 0.5 * clump) * inside, (66, 84, 46))
+        return canvas.stamp()
+
+
+def segment_distance(x, y, ax, ay, bx, by) -> np.ndarray:
+    """Distance of points (broadcast x, y) to the segment from a to b, metres."""
+    dx, dy = bx - ax, by - ay
+    length2 = dx * dx + dy * dy
+    t = np.clip(((x - ax) * dx + (y - ay) * dy) / max(length2, 1e-9), 0, 1)
+    return np.hypot(x - ax - t * dx, y - ay - t * dy)
+
+
+def stamp_reach_m(thing) -> float:
+    """How far from its centre a thing's stamp may paint, metres (larger than the canvas)."""
+    if isinstance(thing, Mine):
+        return 0.62 * max(thing.length_m, thing.width_m) + 130
+    if isinstance(thing, IndustrialMine):
+        return thing.length_m + 90
+    if isinstance(thing, Settlement):
+        return thing.radius_m * 1.25 + 80
+    return thing.size_m * 0.95 + 75

@@ -1,0 +1,169 @@
+"""The demonstration country: drawn the same twice, the same in any window, wrong at the asked rates."""
+
+import io
+import itertools
+from datetime import date
+
+import numpy as np
+import pytest
+import rasterio
+from PIL import Image
+
+from labels.demonstration.drawing import Painter, render, resolution_m, write_scene, zoom_for
+from labels.demonstration.registers import csv_bytes, draw_register, drawn_rates, register_rows, truth_rows
+from labels.demonstration.terrain import Country, to_lonlat
+
+BEFORE, AFTER = date(2019, 2, 9), date(2024, 1, 14)
+SMALL = (0.30, 1.10, 0.44, 1.25)  # not square, west unlike south
+
+
+@pytest.fixture(scope="module")
+def country():
+    return Country(seed=11, bounds=SMALL, n_mines=60, n_industrial=1, n_towns=4)
+
+
+@pytest.fixture(scope="module")
+def painter(country):
+    return Painter(country, AFTER)
+
+
+def around(thing, half_m):
+    return thing.x - half_m, thing.y - half_m, thing.x + half_m, thing.y + half_m
+
+
+def a_new_mine(country):
+    """A mine that opened between the two dates and is still dug."""
+    new = [m for m in country.mines if m.activity(BEFORE)[0] == 0 and m.is_active(AFTER) and m.setting != "fringe"]
+    return max(new, key=lambda m: m.length_m)
+
+
+def test_it_is_the_same_country_for_the_same_seed(country):
+    again = Country(seed=11, bounds=SMALL, n_mines=60, n_industrial=1, n_towns=4)
+    assert again.mines == country.mines
+    assert [p.as_feature() for p in again.provinces] == [p.as_feature() for p in country.provinces]
+    assert Country(seed=12, bounds=SMALL, n_mines=60, n_industrial=1, n_towns=4).mines != country.mines
+
+
+@pytest.mark.parametrize("zoom", [17, 16, 14])
+def test_a_pixel_does_not_depend_on_the_window(country, painter, zoom):
+    mine, res = a_new_mine(country), resolution_m(zoom)
+    west, south = mine.x - 150 * res, mine.y - 110 * res
+    wide, _ = render(country, (west, south, west + 300 * res, south + 220 * res), res, AFTER, painter=painter)
+    shift_x, shift_y = 37, 53
+    part_bounds = (west + shift_x * res, south, west + (shift_x + 140) * res, south + (220 - shift_y) * res)
+    part, _ = render(country, part_bounds, res, AFTER, painter=Painter(country, AFTER))
+    np.testing.assert_array_equal(part, wide[:, shift_y:, shift_x : shift_x + 140])
+
+
+def test_scenes_written_twice_are_equal_bytes(country, tmp_path):
+    bounds = around(a_new_mine(country), 400)
+    for name in ("a.tif", "b.tif"):
+        write_scene(tmp_path / name, country, bounds, 2.4, AFTER)
+    assert (tmp_path / "a.tif").read_bytes() == (tmp_path / "b.tif").read_bytes()
+    with rasterio.open(tmp_path / "a.tif") as scene:
+        assert scene.crs.to_epsg() == 3857
+        assert scene.dataset_mask().min() == 255
+        assert scene.res[0] == pytest.approx(resolution_m(16))
+
+
+def test_a_mine_is_absent_before_it_opened(country, painter):
+    mine = a_new_mine(country)
+    bounds = around(mine, 0.2 * mine.width_m)
+    bare, _ = render(country, bounds, 1.2, AFTER, painter=painter)
+    green, _ = render(country, bounds, 1.2, BEFORE)
+    # dug ground is brighter than vegetation
+    assert bare.mean() > green.mean() + 25
+
+
+def test_a_mine_has_no_extent_before_it_opened_and_grows_over_afterwards(country):
+    mine = next(m for m in country.mines if m.abandoned is not None)
+    assert mine.activity(date(2000, 1, 1)) == (0.0, 0.0)
+    far = date(2040, 1, 1)
+    assert mine.activity(far)[1] == 1.0
+    assert not mine.is_visible(far)
+
+
+@pytest.mark.parametrize(("resolution", "size"), [(1.2, 1024), (2.4, 1024), (9.6, 512)])
+def test_tiles_are_textured_like_land(country, painter, resolution, size):
+    half = size * resolution_m(zoom_for(resolution)) / 2
+    rgb, _ = render(country, around(country.settlements[0], half), resolution, AFTER, painter=painter)
+    sizes = []
+    for row in range(0, size, 256):
+        for col in range(0, size, 256):
+            tile = io.BytesIO()
+            Image.fromarray(rgb[:, row : row + 256, col : col + 256].transpose(1, 2, 0)).save(tile, "JPEG", quality=75)
+            sizes.append(len(tile.getvalue()))
+    assert np.median(sizes) >= 8 * 1024
+
+
+def test_resolutions_that_cannot_be_drawn_are_refused():
+    with pytest.raises(ValueError, match="can be drawn"):
+        zoom_for(0.3)
+
+
+def test_the_whole_country_lies_in_the_open_sea_and_is_small_enough():
+    whole = Country(seed=7)
+    west, south, east, north = whole.bounds
+    # the Gulf of Guinea's coast: Cape Three Points, Accra, Cotonou, the Niger delta, Principe, Sao Tome, Annobon
+    coast = np.array(
+        [(-2.1, 4.7), (-0.2, 5.5), (2.4, 6.3), (5.3, 4.9), (6.0, 4.2), (7.3, 1.5), (6.5, 0.0), (5.6, -1.4)]
+    )
+    nearest = np.clip(coast, [west, south], [east, north])
+    assert np.hypot(*(coast - nearest).T).min() * 111 > 350
+    assert 1000 <= len(whole.land_cells) <= 1500
+
+
+def test_provinces_tile_the_country_without_overlap(country):
+    rng = np.random.default_rng(1)
+    lon, lat = rng.uniform(SMALL[0], SMALL[2], 4000), rng.uniform(SMALL[1], SMALL[3], 4000)
+
+    def hits(areas):
+        return sum(contains(area.rings, lon, lat).astype(int) for area in areas)
+
+    outline = contains(country.outline.rings, lon, lat)
+    for areas in (country.provinces, country.districts):
+        np.testing.assert_array_equal(hits(areas), outline.astype(int))
+
+
+def contains(rings, lon, lat):
+    """Even-odd rule over all rings."""
+    inside = np.zeros(len(lon), bool)
+    for ring in rings:
+        for (x0, y0), (x1, y1) in itertools.pairwise(ring):
+            crosses = (y0 > lat) != (y1 > lat)
+            if crosses.any():
+                at = x0 + (lat - y0) / (y1 - y0 if y1 != y0 else 1.0) * (x1 - x0)
+                inside ^= crosses & (lon < at)
+    return inside
+
+
+@pytest.mark.parametrize("name", ["cadastre", "survey"])
+def test_error_rates_are_drawn_as_asked(name):
+    from labels.demonstration.registers import RATES
+
+    whole = Country(seed=7)
+    register = draw_register(whole, name)
+    drawn, asked = drawn_rates(register), RATES[name]
+    for rate, value in drawn.items():
+        tolerance = 0.10 if rate in ("not_on_site", "several_visits") else 0.02
+        assert value == pytest.approx(getattr(asked, rate), abs=tolerance), rate
+    gps = [f.displacement_m for f in register.truth if f.precision == "gps" and f.mine is not None and f.displacement_m]
+    assert 40 < np.median(gps) < 100
+
+
+def test_a_register_written_twice_is_equal_and_keeps_its_truth_apart(country):
+    first, second = (draw_register(country, n_records=50) for _ in range(2))
+    assert csv_bytes(register_rows(first)) == csv_bytes(register_rows(second))
+    assert not {"mine", "true_lon", "expected_verdict", "kind"} & set(register_rows(first)[0])
+    sites = {row["code_site"] for row in register_rows(first)}
+    assert sites == {row["source_id"] for row in truth_rows(first)}
+    assert len(sites) == 50
+
+
+def test_a_true_point_is_where_the_mine_is(country):
+    for fact in draw_register(country, n_records=50).truth:
+        if fact.mine is not None:
+            mine = country.mines[fact.mine]
+            assert (fact.true_lon, fact.true_lat) == pytest.approx(
+                tuple(map(float, to_lonlat(mine.x, mine.y))), abs=1e-6
+            )
