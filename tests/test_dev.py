@@ -108,18 +108,18 @@ class TestState:
 
 class TestPort:
     def test_prefers_the_one_it_had(self):
-        assert dev.choose_port(8765, is_free=lambda port: True) == 8765
+        assert dev.take_port(8765, take=lambda port: "socket") == (8765, "socket")
 
     def test_takes_the_next_free_one(self):
-        assert dev.choose_port(8765, is_free=lambda port: port > 8767) == 8768
+        assert dev.take_port(8765, take=lambda port: "socket" if port > 8767 else None) == (8768, "socket")
 
     def test_gives_up_with_a_sentence(self):
         with pytest.raises(dev.Trouble, match="No port from 8765"):
-            dev.choose_port(8765, is_free=lambda port: False)
+            dev.take_port(8765, take=lambda port: None)
 
-    def test_sees_that_a_port_is_taken(self):
+    def test_nobody_else_gets_a_port_that_is_held(self):
         with socket.create_server(("127.0.0.1", 0)) as server:
-            assert not dev.port_is_free(server.getsockname()[1])
+            assert dev.listen_on(server.getsockname()[1]) is None
 
 
 class TestPackages:
@@ -226,3 +226,9 @@ class TestEnvironment:
     @pytest.mark.parametrize("name", ["fsync", "synchronous_commit", "full_page_writes"])
     def test_the_cluster_is_durable(self, name):
         assert dev.POSTGRESQL_SETTINGS[name] == "on"
+
+
+class TestBench:
+    def test_names_an_unknown_bench(self):
+        done = subprocess.run([sys.executable, "-m", "tests.bench", "fly"], cwd=SCRIPT.parent, capture_output=True)
+        assert (done.returncode, done.stderr.split(b";")[0]) == (2, b"There is no bench fly")

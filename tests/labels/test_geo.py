@@ -150,7 +150,7 @@ class TestGrid:
 
     @given(points)
     def test_a_cell_holds_its_point(self, point):
-        assume(point[0] < 180)
+        assume(point[0] < 180 - 1e-9)  # the date line goes by its western name
         west, south, east, north = geo.grid_cell_bounds(geo.grid_cell_id(*point))
         assert west - 1e-9 <= point[0] <= east and south - 1e-9 <= point[1] <= north
 
