@@ -11,9 +11,9 @@ from labels.models import Project, Register, SiteRecord
 BATCH_RECORDS = 20_000
 LOCK = 7411  # advisory lock: two placements of one project take turns, batch by batch
 
-# Sphere and ellipsoid distances differ by at most 0.56 %; a short-list is complete when its farthest candidate is
-# farther on the sphere than the best one on the ellipsoid by more than that, both ways.
-NEAREST = {"short_list": 5, "long_list": 200, "sphere_margin": 1.012}
+# The index ranks mines on the sphere, the distance is then measured on the ellipsoid. The two differ by at most 0.56 %,
+# so with more near ties than this in other directions the distance may be too long by that share, never more.
+SHORT_LIST = 5
 
 CURRENT_LAYERS = "SELECT id FROM labels_referencelayer WHERE project_id = %s AND retired_at IS NULL ORDER BY id"
 
@@ -60,7 +60,7 @@ INSERT INTO labels_placement AS placement (
 )
 SELECT current.site_record_id, current.register_id, current.observation_id, current.point,
        held.admin, held.region, held.commercial, held.protected, held.permit,
-       CASE WHEN held.commercial IS NULL THEN least(near.nearest_m, far.nearest_m)
+       CASE WHEN held.commercial IS NULL THEN near.nearest_m
             WHEN current.point IS NOT NULL THEN 0 END,
        now()
 FROM current
@@ -73,22 +73,12 @@ CROSS JOIN LATERAL (
     FROM placing_area WHERE ST_Covers(part, current.point)
 ) AS held
 CROSS JOIN LATERAL (
-    SELECT count(*) AS n, min(ellipsoid_m) AS nearest_m, max(sphere_m) AS farthest_sphere_m FROM (
-        SELECT shape <-> current.point::geography AS sphere_m,
-               ST_Distance(shape, current.point::geography) AS ellipsoid_m
+    SELECT min(ellipsoid_m) AS nearest_m FROM (
+        SELECT ST_Distance(shape, current.point::geography) AS ellipsoid_m
         FROM placing_mine WHERE current.point IS NOT NULL
         ORDER BY shape <-> current.point::geography LIMIT %(short_list)s
     ) AS candidate
 ) AS near
-CROSS JOIN LATERAL (
-    SELECT min(ellipsoid_m) AS nearest_m FROM (
-        SELECT ST_Distance(shape, current.point::geography) AS ellipsoid_m
-        FROM placing_mine
-        WHERE near.n = %(short_list)s AND near.nearest_m > 0
-          AND near.farthest_sphere_m <= near.nearest_m * %(sphere_margin)s
-        ORDER BY shape <-> current.point::geography LIMIT %(long_list)s
-    ) AS candidate
-) AS far
 ORDER BY current.site_record_id
 ON CONFLICT (site_record_id) DO UPDATE SET
     observation_id = excluded.observation_id, reported_point = excluded.reported_point,
@@ -144,7 +134,7 @@ def _place_batch(project: Project, registers: list[int], after: int, cut: Sequen
         cursor.execute(NEXT_BATCH, [registers, after, BATCH_RECORDS])
         n_batch, upto = cursor.fetchone()
         if n_batch:
-            cursor.execute(PLACE, {"registers": registers, "after": after, "upto": upto} | NEAREST)
+            cursor.execute(PLACE, {"registers": registers, "after": after, "upto": upto, "short_list": SHORT_LIST})
     return n_batch, upto, layers
 
 

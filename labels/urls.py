@@ -3,14 +3,17 @@
 from django.urls import path
 
 from labels.views import (
+    areas,
     audits,
     imagery,
     jobs,
     people,
     projects,
+    registers,
     releases,
     reliability,
     review,
+    uploads,
 )
 
 app_name = "labels"
@@ -25,6 +28,22 @@ urlpatterns = [
     path("p/<slug:project>/audits/<slug:audit>/review/", review.review, name="review"),
     path("p/<slug:project>/audits/<slug:audit>/review/mine/", review.mine, name="my_reviews"),
     path("p/<slug:project>/reviews/<uuid:review>/undo/", review.undo, name="review_undo"),
+    # registers and their records
+    path("p/<slug:project>/registers/", registers.registers, name="registers"),
+    path("p/<slug:project>/registers/new/", uploads.register_new, name="register_new"),
+    path("p/<slug:project>/registers/<slug:register>/", registers.register, name="register"),
+    path("p/<slug:project>/registers/<slug:register>/records/", registers.records, name="records"),
+    path("p/<slug:project>/registers/<slug:register>/editions/<int:number>/", registers.edition, name="edition"),
+    path(
+        "p/<slug:project>/registers/<slug:register>/editions/<int:number>/refused.csv",
+        registers.refused_csv,
+        name="refused_csv",
+    ),
+    path("p/<slug:project>/records/<uuid:record>/", registers.record, name="record"),
+    path("p/<slug:project>/uploads/<uuid:upload>/", uploads.mapping, name="mapping"),
+    # areas
+    path("p/<slug:project>/areas/", areas.areas, name="areas"),
+    path("p/<slug:project>/areas/new/", areas.area_layer_new, name="area_layer_new"),
     # imagery
     path("imagery/<uuid:source>/<int:z>/<int:x>/<int:y>", imagery.tile, name="tile"),
     path("p/<slug:project>/imagery/", imagery.imagery, name="imagery"),
@@ -53,4 +72,7 @@ urlpatterns = [
     path("p/<slug:project>/people/", people.people, name="people"),
     path("p/<slug:project>/people/invite/", people.invite, name="invite"),
     path("p/<slug:project>/people/<int:membership>/", people.membership, name="membership"),
+]
+urlpatterns += [
+    for n in ("registers", "areas", "reliability", "register")
 ]

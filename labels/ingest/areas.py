@@ -91,7 +91,7 @@ def parameters_of(
     path: Path | None = None,
     upload=None,
 ) -> dict:
-    """The parameters of a LOAD_AREAS job; fields that are None are guessed here, so that a question is asked at once."""
+    """The parameters of a LOAD_AREAS job; fields that are None are guessed, so that a question comes at once."""
     source = uploads.path_of(upload) if upload else path
     file_name = upload.file_name if upload else path.name
     reader = open_polygons(source)
@@ -139,7 +139,7 @@ def load_areas(job: RunningJob) -> dict:
     placement.place_records(project=project, job=job)
     uploads.discard(job.parameters.get("upload"))
     line = f"{n_areas - n_unchanged} areas loaded, {n_unchanged} unchanged, {len(refused)} refused"
-    page = {"page": reverse("labels:areas", args=[project.slug]), "layer": layer.pk, "line": line}
+    page = {"page": reverse("labels:areas", args=[project.slug]), "layer": layer.pk, "sentence": line}
     return page | {"n_areas": n_areas, "n_refused": len(refused)} | report
 
 

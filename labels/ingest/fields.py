@@ -101,8 +101,11 @@ FIELD_NAMES = [field.name for field in FIELDS]
 
 # A header with one of these among its words may hold the register's own id.
 ID_WORDS = frozenset(
-    "id fid vid cid pid uid gid oid sid uuid guid code pcode codigo cod ref reference referencia identifiant "
-    "identificador identifier matricule no num number numero n".split()
+    (
+        *("id", "fid", "vid", "cid", "pid", "uid", "gid", "oid", "sid", "uuid", "guid"),
+        *("code", "pcode", "codigo", "cod", "ref", "reference", "referencia", "matricule"),
+        *("identifiant", "identificador", "identifier", "no", "n", "num", "number", "numero"),
+    )
 )
 
 

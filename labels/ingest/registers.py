@@ -119,7 +119,7 @@ def _result(edition: Edition, tally: Tally, mapping: dict[str, str]) -> dict:
     return {
         "edition": edition.pk,
         "number": edition.number,
-        "line": str(tally),
+        "sentence": str(tally),
         "page": reverse("labels:register", args=[edition.register.project.slug, edition.register.slug]),
         "unread_words": unread.of_edition(edition, mapping),
     } | asdict(tally)
@@ -193,9 +193,11 @@ def _stage(job: RunningJob, staging: Staging, register: Register) -> None:
 
 
 def file_of(parameters: dict) -> Path:
-    if "upload" in parameters:
-        return uploads.path_from_uuid(parameters["upload"])
-    return Path(parameters["path"])
+    """The file that a job reads."""
+    path = uploads.path_from_uuid(parameters["upload"]) if "upload" in parameters else Path(parameters["path"])
+    if not path.is_file():
+        raise BadInput(f"The file {parameters['file_name']} is no longer there; send it again.")
+    return path
 
 
 def _read(rows: RowReader, raws: Iterable[RawRow]) -> Iterator[tuple[int, Observed | Refusal]]:

@@ -12,7 +12,7 @@ _number = re.compile(r"[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?", re.ASCII)
 
 
 def write_report(rows: Iterable[tuple[int, str, str, str]], stream: TextIO) -> None:
-    """Rows are (row, column, value, reason). Texts are made harmless for spreadsheets; a refused -95.2 stays a number."""
+    """Rows are (row, column, value, reason). Texts are made harmless to spreadsheets; a refused -95.2 stays."""
     writer = csv.writer(stream)
     writer.writerow(HEADER)
     for row, column, value, reason in rows:

@@ -82,10 +82,8 @@ class RowReader:
         legal, trade = self._text("legal_status", values), self._text("trade_status", values)
         attributes = _canonical({column: value for column, value in sorted(values.items()) if value})
         content = attributes if raw.geometry is None else attributes + _canonical(raw.geometry)
-        reading = _canonical(
-            [lon, lat, polygon, observed_on and observed_on.isoformat(), date_precision, kind, method, precision]
-            + [name, region, minerals, originals, legal, trade]
-        )
+        where, when = [lon, lat, polygon, method, precision], [observed_on and observed_on.isoformat(), date_precision]
+        reading = _canonical([*where, *when, kind, name, region, minerals, originals, legal, trade])
         return Observed(
             file_row=raw.file_row,
             source_id=source_id,

@@ -11,8 +11,10 @@ OTHER = "other"
 
 # What people write into a cell that has nothing to say.
 BLANKS = frozenset(
-    ("", "n a", "na", "nd", "n d", "nan", "null", "none", "inconnu", "inconnue", "unknown", "not known", "non connu")
-    + ("desconocido", "desconhecido", "sem dados", "sin datos", "sans", "vide", "neant", "aucun", "ns")
+    [
+        *("", "n a", "na", "nd", "n d", "ns", "nan", "null", "none", "inconnu", "inconnue", "unknown", "not known"),
+        *("non connu", "desconocido", "desconhecido", "sem dados", "sin datos", "sans", "vide", "neant", "aucun"),
+    ]
 )
 
 _MINERALS = {
@@ -58,10 +60,10 @@ _MINERALS = {
 }
 
 _KINDS = {
-    Observation.Kind.ON_SITE: "on site, onsite, sur site, sur place, visit, visited, visite, visitee, no local, in situ, "
-    "visitado, 1, true, yes, y, oui, o, sim, si, t, vrai",
-    Observation.Kind.THIRD_PARTY: "third party, third party information, tiers, tierce partie, temoignage, interview, "
-    "entretien, terceiros, tercero, terceros, 0, false, no, non, nao, n, f, faux",
+    Observation.Kind.ON_SITE: "on site, onsite, sur site, sur place, visit, visited, visite, visitee, no local, "
+    "in situ, visitado, 1, true, yes, y, oui, o, sim, si, t, vrai",
+    Observation.Kind.THIRD_PARTY: "third party, third party information, tiers, tierce partie, temoignage, "
+    "interview, entretien, terceiros, tercero, terceros, 0, false, no, non, nao, n, f, faux",
     Observation.Kind.REMOTE: "remote, satellite, imagery, image, image satellite, teledetection, sensoriamento remoto, "
     "teledeteccion, imagen, imagem, landsat, sentinel",
 }
@@ -112,9 +114,7 @@ def date_precision_in(text: str, own: Mapping[str, str]) -> str:
 
 
 _APPROXIMATE = re.compile(r"\bapprox|\bestim|\baproxim")
-_VILLAGE = re.compile(
-    r"\b(village|villages|localite|town|settlement|aldeia|vila|pueblo|aldea|camp|groupment|groupement)\b"
-)
+_VILLAGE = re.compile(r"\b(villages?|localite|town|settlement|camp|group?ements?|groupment|aldeia|vila|pueblo|aldea)\b")
 _DRAWN = re.compile(
     r"\b(numeris\w*|digiti[sz]\w*|digitaliz\w*|landsat|sentinel|satellite|spot|google|bing|imag\w*|map|carte|mapa|"
     r"ortho\w*)\b"

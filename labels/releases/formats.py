@@ -19,12 +19,11 @@ from pyarrow import parquet
 from labels.models import ReleaseFile
 from labels.releases.columns import CELL_COLUMNS, LABEL_COLUMNS, Column
 from labels.releases.snapshot import Snapshot
+from labels.spreadsheets import safe_text
 
 Format = ReleaseFile.Format
 
 LIST_SEPARATOR = "; "
-# What makes a spreadsheet read a cell as a formula, or as a command, at its start; and their full-width forms.
-FORMULA_TRIGGERS = tuple("=+-@|%\t\r\n＝＋－＠｜％")
 # Written where a format insists on a time: files say what the labels are, the data card says when they were made.
 NO_TIME = "1970-01-01T00:00:00.000Z"
 GEOPARQUET_VERSION = "1.1.0"
@@ -66,24 +65,19 @@ def position(row: dict) -> tuple[float, float] | None:
 # ---- CSV ----
 
 
-def neutral(text: str) -> str:
-    """The text, quoted with an apostrophe if a spreadsheet would run it."""
-    return f"'{text}" if text.startswith(FORMULA_TRIGGERS) or text.lstrip().startswith(FORMULA_TRIGGERS) else text
-
-
 def _cell_of_csv(column: Column, value) -> str:
     if value is None:
         return ""
     if column.type == "list":
-        return neutral(LIST_SEPARATOR.join(value))
+        return safe_text(LIST_SEPARATOR.join(value))
     if column.type == "text":
-        return neutral(value)
+        return safe_text(value)
     return value if column.type == "date" else repr(value)
 
 
 def _write_table(columns: list[Column], rows: Iterable[dict], path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = csv.writer(file, lineterminator="\r\n")  # as RFC 4180; with "\n" alone a CR in a text is not quoted
         writer.writerow([column.name for column in columns])
         writer.writerows([_cell_of_csv(column, row[column.name]) for column in columns] for row in rows)
 

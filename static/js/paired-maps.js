@@ -105,7 +105,7 @@ export class PairedMaps extends EventTarget {
   label(group, where, text, kind = '') {
     const words = document.createElement('span')
     words.textContent = text
-    const icon = L.divIcon({ className: `ring-label ${kind}`, html: words, iconSize: null, iconAnchor: [-6, 8] })
+    const icon = L.divIcon({ className: `ring-label ${kind}`, html: words, iconSize: null, iconAnchor: kind ? [-18, 8] : [-6, 8] })
     group.addLayer(L.marker(where, { icon, interactive: false, keyboard: false }))
   }
 
@@ -236,7 +236,7 @@ export class PairedMaps extends EventTarget {
       .replace('%(metres)s', Math.round(distance(moved)))
       .replace('%(bearing)s', Math.round(bearing(moved)))
       .replace('%%', '%')
-    this.label(group, this.at([moved[0] / 2, moved[1] / 2]), words, 'distance')
+    this.label(group, this.at(moved), words, 'distance')
     const mark = this.glyph('moved', this.at(moved), true)
     mark.on('dragend', () => this.tell('dragged', this.metres(mark.getLatLng())))
     group.addLayer(mark)

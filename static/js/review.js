@@ -18,7 +18,8 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowD
 const page = JSON.parse(document.getElementById('review-data').textContent)
 const { words, urls } = page
 const $ = (id) => document.getElementById(id)
-const number = new Intl.NumberFormat(page.language)
+const locale = page.language === 'en' ? 'en-GB' : page.language // day before month, as the product writes dates
+const number = new Intl.NumberFormat(locale)
 
 $('review').classList.add('js')
 const panes = [$('pane-1'), $('pane-2')]
@@ -136,7 +137,7 @@ function stepDate(pane, step) {
 
 function dateWords(iso) {
   if (!iso) return words.dateUnknown
-  return new Date(`${iso}T00:00:00Z`).toLocaleDateString(page.language, { day: 'numeric', month: 'short', year: 'numeric', timeZone: 'UTC' })
+  return new Date(`${iso}T00:00:00Z`).toLocaleDateString(locale, { day: 'numeric', month: 'short', year: 'numeric', timeZone: 'UTC' })
 }
 
 function reportWords() {
@@ -146,7 +147,7 @@ function reportWords() {
   if (precision !== 'year') options.month = 'short'
   if (precision === 'day') options.day = 'numeric'
   const note = words.precision[precision]
-  return `${words.reported} ${new Date(`${date}T00:00:00Z`).toLocaleDateString(page.language, options)}${note ? ` (${note})` : ''}`
+  return `${words.reported} ${new Date(`${date}T00:00:00Z`).toLocaleDateString(locale, options)}${note ? ` (${note})` : ''}`
 }
 
 function describe() {
@@ -244,7 +245,7 @@ function redraw() {
 }
 
 function describeMove() {
-  if (!look.mark) return ($('move-words').textContent = words.clickTheMine)
+  if (!look.mark) return ($('move-words').textContent = words.clickFirst)
   const compass = words.compass[Math.round(bearing(look.mark) / 45) % 8]
   $('move-words').textContent = `${number.format(Math.round(distance(look.mark)))} m ${compass}`
 }
@@ -396,15 +397,22 @@ async function ahead() {
   }
 }
 
+/** Units whose verdict still waits in the outbox: the server would hand them out again. */
+async function unsentUnits() {
+  const entries = await outbox.entries()
+  return new Set(entries.filter((entry) => entry.kind === 'review' && !entry.refused).map((entry) => entry.body.unit))
+}
+
 async function handOut() {
-  const waiting = new Set((await outbox.entries()).filter((entry) => entry.kind === 'review' && !entry.refused).map((entry) => entry.body.unit))
-  const { ok, status, body } = await server.post(urls.handOut, { n: Math.min(12, N_AHEAD + waiting.size) })
+  const before = await unsentUnits()
+  const { ok, status, body } = await server.post(urls.handOut, { n: Math.min(12, N_AHEAD + before.size) })
   if (!ok) {
     if (status === 401) signedOut()
     else setTimeout(ahead, 5000)
     return
   }
-  const known = new Set([...units.map((each) => each.unit), ...waiting])
+  const known = new Set([...units.map((each) => each.unit), ...before])
+  const waiting = await unsentUnits()
   const wasEmpty = units.length === 0
   units.push(...body.units.filter((each) => !known.has(each.unit)))
   Object.assign(page.progress, body.progress)
@@ -504,15 +512,16 @@ function drawDetail() {
     for (const button of group.querySelectorAll('button')) {
       const isOn = Array.isArray(value) ? value.includes(button.value) : String(value ?? '') === button.value
       check(button, isOn)
-      if (isOn) chosen.push(group.dataset.field === 'confidence' ? `${$('l-confidence').textContent} ${value}` : button.textContent)
+      if (isOn && $('more').contains(group)) chosen.push(button.textContent)
     }
   }
   check($('same-mine'), look.sameMine)
-  $('detail-words').textContent = chosen.join(' · ')
+  $('more-words').textContent = chosen.join(' · ')
 }
 
 function clearDetail() {
   $('note').value = ''
+  $('more').open = false
   drawDetail()
 }
 
@@ -577,7 +586,7 @@ const ACTIONS = {
   KeyR: toggleRings,
   KeyB: undo,
   Backspace: undo,
-  Escape: () => (look.mark ? setMark(null) : closeReasons()),
+  Escape: () => ($('more').open ? ($('more').open = false) : setMark(null)),
   Digit0: () => maps.reset(),
   Equal: () => maps.zoomBy(1),
   NumpadAdd: () => maps.zoomBy(1),
@@ -648,7 +657,7 @@ window.addEventListener('resize', () => look && drawLine())
 drawKeysSwitch()
 drawUnsent()
 outbox.flush()
-const unsent = new Set((await outbox.entries()).filter((entry) => entry.kind === 'review' && !entry.refused).map((entry) => entry.body.unit))
+const unsent = await unsentUnits()
 units = units.filter((each) => !unsent.has(each.unit))
 if (units.length) show()
 else ahead().then(() => units.length || finish())

@@ -1,5 +1,6 @@
 """Where records lie."""
 
+import random
 from datetime import date
 
 import pytest
@@ -61,17 +62,23 @@ def test_distance_along_the_equator_is_the_ellipsoids(project, register):
     assert placed.commercial_distance_m == pytest.approx(111_319.4908, abs=0.01)
 
 
-def test_nearest_of_many_near_ties_is_found(project, register):
-    """North-south and east-west distances rank otherwise on the sphere than on the ellipsoid."""
-    for number in range(8):
-        make_area(project, square(1.0 + number * 1e-4, -0.5, 1), kind="commercial", name=f"east {number}")
-    make_area(project, square(-0.5, 1.0055, 1), kind="commercial", name="north")
-    placed = make_record(register, at=(0, 0)).placement
+def test_distance_agrees_with_measuring_every_mine(project, register):
+    """A few hundred mines around, some in near ties north and east, measured one by one without the index."""
+    numbers = random.Random(4)
+    for number in range(300):
+        corner = numbers.uniform(-13, -8), numbers.uniform(4, 9)
+        make_area(project, square(*corner, numbers.uniform(0.001, 0.05)), kind="commercial", name=str(number))
+    for _ in range(20):
+        make_record(register, at=(numbers.uniform(-13, -8), numbers.uniform(4, 9)))
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT min(ST_Distance(geometry::geography, ST_Point(0, 0, 4326)::geography)) FROM labels_referencearea"
+            """SELECT p.commercial_distance_m,
+                      (SELECT min(ST_Distance(a.geometry::geography, p.reported_point::geography))
+                       FROM labels_referencearea a) FROM labels_placement p"""
         )
-        assert placed.commercial_distance_m == pytest.approx(cursor.fetchone()[0], abs=1e-6)
+        rows = cursor.fetchall()
+    assert len(rows) == 20
+    assert [found for found, _ in rows] == pytest.approx([measured for _, measured in rows], abs=1e-3)
 
 
 def test_latest_observation_by_date_is_current(register):

@@ -35,7 +35,7 @@ class Command(ProjectCommand):
         )
         job = self.run_job(project, Job.Kind.LOAD_AREAS, parameters["layer"], parameters)
         self._say(job.result, parameters)
-        self.stdout.write(job.result["line"])
+        self.stdout.write(job.result["sentence"])
 
     def _say(self, result: dict, parameters: dict) -> None:
         named = f"Names from {parameters['name_field']}" if parameters["name_field"] else "No property names the areas"

@@ -45,10 +45,12 @@ class Command(ProjectCommand):
                 transaction.set_rollback(True)
 
     def work(self, project: Project, options: dict) -> None:
-        path, register = options["file"], _register(project, options)
+        path, slug = options["file"], _register_slug(options)
         reader = open_rows(path)
-        mapping = registers.choose_mapping(reader, register, parse_choices(options["map"]))
+        known = project.registers.filter(slug=slug).first()
+        mapping = registers.choose_mapping(reader, known, parse_choices(options["map"]))
         self._say(reader.facts, mapping)
+        register = _register(project, slug, options)
         if options["dry_run"]:
             self._preview(path, register, mapping, options["report"])
         else:
@@ -79,7 +81,7 @@ class Command(ProjectCommand):
         self._say_refusals(list(registers.refused_rows(edition)), options["report"])
         if job.result["n_unlocated"]:
             self.stdout.write(f"{job.result['n_unlocated']} rows state no position; kept without one.")
-        self.stdout.write(job.result["line"])
+        self.stdout.write(job.result["sentence"])
 
     def _say_unread(self, unread: dict[str, dict[str, int]]) -> None:
         for field, words in unread.items():
@@ -105,11 +107,15 @@ def _write(report: Path, refusals: list[tuple[int, str, str, str]]) -> None:
         raise BadInput(f"The report {report} cannot be written: {error.strerror}.") from error
 
 
-def _register(project: Project, options: dict) -> Register:
-    """The register of that short name, made if there is none."""
+def _register_slug(options: dict) -> str:
     slug = options["register"]
     if slug != slugify(slug) or len(slug) > 50:
         raise BadInput(f"{slug!r} cannot be a register's short name: use at most 50 small letters, digits, hyphens.")
+    return slug
+
+
+def _register(project: Project, slug: str, options: dict) -> Register:
+    """The register of that short name, made if there is none."""
     stated = {name: options[name] for name in ("name", "publisher", "licence") if options[name]}
     register, made = Register.objects.get_or_create(
         project=project, slug=slug, defaults={"name": slug.replace("-", " ").capitalize()} | stated
