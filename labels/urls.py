@@ -73,6 +73,3 @@ urlpatterns = [
     path("p/<slug:project>/people/invite/", people.invite, name="invite"),
     path("p/<slug:project>/people/<int:membership>/", people.membership, name="membership"),
 ]
-urlpatterns += [
-    for n in ("registers", "areas", "reliability", "register")
-]
