@@ -201,9 +201,9 @@ def _distinct(names: list[str], notes: list[str]) -> list[str]:
 def _wrong_cells(names: list[str], cells: list[str]) -> Refusal | None:
     if len(cells) < len(names) or any(cell.strip() for cell in cells[len(names) :]):
         return Refusal("", "", f"the row has {len(cells):,} cells where the header has {len(names):,}")
-    longest = max(range(len(names)), key=lambda number: len(cells[number]))
-    if len(cells[longest]) > MAX_CELL:
-        return Refusal(names[longest], cells[longest][:100], f"the cell is longer than {MAX_CELL:,} characters")
+    if max(map(len, cells)) > MAX_CELL:
+        name, cell = max(zip(names, cells, strict=False), key=lambda pair: len(pair[1]))
+        return Refusal(name, cell[:100], f"the cell is longer than {MAX_CELL:,} characters")
     return None
 
 

@@ -171,8 +171,7 @@ class RowReader:
         return shapes.checked_position(lon, lat, lon_column, lat_column)
 
 
-def _canonical(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+_canonical = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def _unless_origin(lon: float, lat: float) -> tuple[float | None, float | None]:
@@ -186,9 +185,9 @@ _decimal = re.compile(r"[-+\u2212\u2013]?\s?\d{1,15}(?:[.,]\d{0,30})?(?:[eE][-+]
 def parse_coordinate(text: str, column: str) -> float | None:
     """Decimal degrees with a point or a comma; None where the cell says nothing. Anything else is refused."""
     text = text.strip()
-    if words.is_blank(text):
-        return None
     if not _decimal.fullmatch(text):
+        if words.is_blank(text):
+            return None
         raise refuse(column, text, "this is no coordinate in decimal degrees")
     plain = re.sub("[\u2212\u2013]", "-", text).replace(",", ".").rstrip("\u00b0")
     return float(re.sub(r"\s", "", plain))
@@ -207,8 +206,6 @@ _year = re.compile(r"\d{4}", re.ASCII)
 def parse_date(text: str, column: str) -> tuple[date | None, str]:
     """A date and its precision: 2015-06-30, 30/06/2015, 2015-06, 06/2015 or 2015; the day comes first with slashes."""
     text = text.strip()
-    if words.is_blank(text):
-        return None, DatePrecision.UNKNOWN.value
     if found := _iso.fullmatch(text):
         parts, precision = (found[1], found[3], found[4]), DatePrecision.DAY
     elif found := _day_first.fullmatch(text):
@@ -219,6 +216,8 @@ def parse_date(text: str, column: str) -> tuple[date | None, str]:
         parts, precision = (found[2], found[1], 1), DatePrecision.MONTH
     elif _year.fullmatch(text):
         parts, precision = (text, 1, 1), DatePrecision.YEAR
+    elif words.is_blank(text):
+        return None, DatePrecision.UNKNOWN.value
     else:
         raise refuse(column, text, "this is no date such as 30/06/2015, 2015-06-30, 06/2015 or 2015")
     return _checked_date(parts, text, column), precision.value

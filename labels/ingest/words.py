@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from labels.ingest.headers import folded
 from labels.models import Observation
@@ -124,9 +125,11 @@ _GPS = re.compile(r"\bgps\b")
 
 def location_precision_in(text: str, own: Mapping[str, str]) -> str:
     """The precision class of a location method. GPS of something else than the site is a village or approximate."""
-    if code := own.get(text.strip()):
-        return code
-    said = folded(text)
+    return own.get(text.strip()) or _location_precision(folded(text))
+
+
+@lru_cache(maxsize=10_000)
+def _location_precision(said: str) -> str:
     if _APPROXIMATE.search(said):
         return LocationPrecision.APPROXIMATE.value
     if _GPS.search(said):

@@ -4,6 +4,7 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import messages
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.text import slugify
@@ -59,6 +60,7 @@ class RegisterForm(forms.Form):
             cleaned["slug"] = slug
         return cleaned
 
+    @transaction.atomic
     def save(self, user) -> Upload:
         """Keep the file, and make the register if it is new."""
         given = self.cleaned_data

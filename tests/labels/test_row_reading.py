@@ -1,0 +1,201 @@
+"""Reading one row: coordinates, dates, words, headers."""
+
+import math
+from datetime import UTC, date, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labels.errors import BadInput
+from labels.ingest.fields import guess_mapping, resolve_mapping
+from labels.ingest.headers import folded
+from labels.ingest.readers import RawRow
+from labels.ingest.refusals import Refusal, RowRefused
+from labels.ingest.rows import Observed, RowReader, parse_coordinate, parse_date
+from labels.ingest.words import is_blank, kind_in, location_precision_in, minerals_in
+
+degrees = st.floats(-180, 180, allow_nan=False)
+
+
+@given(degrees)
+def test_decimal_degrees_come_back_exactly(value):
+    assert parse_coordinate(repr(value), "lon") == value
+    assert parse_coordinate(f" {value!r}° ", "lon") == value
+
+
+@given(degrees)
+def test_decimal_commas_come_back_exactly(value):
+    assert parse_coordinate(repr(value).replace(".", ",").replace("-", "−", value < 0), "lon") == value
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_a_coordinate_nothing_or_refused(text):
+    try:
+        found = parse_coordinate(text, "lon")
+    except RowRefused as refused:
+        assert refused.refusal.column == "lon" and refused.refusal.reason
+    else:
+        assert found is None or math.isfinite(found)
+
+
+@pytest.mark.parametrize(
+    "text", ["nan1", "inf", "-Infinity", "1e400", "12.5.3", "12°30'", "1,234.5", "12 N", "0x10", "１２"]
+)
+def test_what_is_no_decimal_degree_is_refused(text):
+    with pytest.raises(RowRefused):
+        value = parse_coordinate(text, "lon")
+        RowReader({"longitude": "x", "latitude": "y"})._from_columns({"x": text, "y": str(value)})
+
+
+@pytest.mark.parametrize("text", ["", " ", "N/A", "inconnu", "-", "?", "NULL", "nan", "desconhecido"])
+def test_cells_that_say_nothing_are_blank(text):
+    assert is_blank(text) and parse_coordinate(text, "lon") is None
+
+
+@pytest.mark.parametrize("text", ["Приморский", "منجم", "0", "no"])
+def test_cells_in_any_script_say_something(text):
+    assert not is_blank(text)
+
+
+@given(st.dates(date(1900, 1, 1), datetime.now(UTC).date()))
+def test_dates_come_back_in_each_spelling(day):
+    for text in (day.isoformat(), day.strftime("%d/%m/%Y"), day.strftime("%d.%m.%Y"), f"{day.isoformat()}T00:00:00Z"):
+        assert parse_date(text, "date") == (day, "day")
+    assert parse_date(day.strftime("%Y-%m"), "date") == (day.replace(day=1), "month")
+    assert parse_date(day.strftime("%m/%Y"), "date") == (day.replace(day=1), "month")
+    assert parse_date(day.strftime("%Y"), "date") == (day.replace(month=1, day=1), "year")
+
+
+@given(st.text(max_size=20))
+def test_any_text_is_a_date_nothing_or_refused(text):
+    try:
+        found, precision = parse_date(text, "date")
+    except RowRefused as refused:
+        assert refused.refusal.column == "date"
+    else:
+        assert (found is None) == (precision == "unknown")
+
+
+@pytest.mark.parametrize("text", ["31/02/2020", "2020-13-01", "06/30/2015", "1066", "2999-01-01", "yesterday", "0000"])
+def test_impossible_dates_are_refused(text):
+    with pytest.raises(RowRefused):
+        parse_date(text, "date")
+
+
+def test_stated_precision_is_kept_with_the_date():
+    reader = RowReader({"observed_on": "d", "date_precision": "p"})
+    read = reader.read(RawRow(2, {"d": "01/01/2015", "p": "année"}))
+    assert (read.observed_on, read.date_precision) == (date(2015, 1, 1), "year")
+
+
+def test_first_of_january_alone_is_a_day():
+    assert parse_date("2015-01-01", "date") == (date(2015, 1, 1), "day")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Or", [("gold", "Or")]),
+        ("ouro", [("gold", "ouro")]),
+        ("Cassitérite, Coltan", [("cassiterite", "Cassitérite"), ("coltan", "Coltan")]),
+        ("Or et diamant", [("gold", "Or"), ("diamond", "diamant")]),
+        ("Tin/Tungsten", [("cassiterite", "Tin"), ("wolframite", "Tungsten")]),
+        ("Manvenve", [("other", "Manvenve")]),
+        ("inconnu", []),
+        ("", []),
+    ],
+)
+def test_minerals_have_a_code_beside_the_word(text, found):
+    assert minerals_in(text, {}) == found
+
+
+def test_registers_own_words_come_first():
+    assert minerals_in("Manvenve", {"Manvenve": "manganese"}) == [("manganese", "Manvenve")]
+    assert kind_in("0", {"0": "remote"}) == "remote"
+
+
+@pytest.mark.parametrize(
+    ("text", "precision"),
+    [
+        ("GPS", "gps"),
+        ("gps ", "gps"),
+        ("GPS (village Kiloza)", "village"),
+        ("GPS (4 km du site)", "approximate"),
+        ("GPS (Approximation)", "approximate"),
+        ("Approximation", "approximate"),
+        ("Numérisation", "digitised"),
+        ("Landsat ETM+", "digitised"),
+        ("Google Earth", "digitised"),
+        ("Ancienne base", "unknown"),
+        ("", "unknown"),
+    ],
+)
+def test_location_methods_have_a_precision(text, precision):
+    assert location_precision_in(text, {}) == precision
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"), [("1", "on_site"), ("0", "third_party"), ("Oui", "on_site"), ("x", "unknown")]
+)
+def test_kinds_are_told_by_their_words(text, kind):
+    assert kind_in(text, {}) == kind
+
+
+@given(st.dictionaries(st.sampled_from(["id", "x", "y", "d", "m"]), st.text(max_size=20)))
+def test_any_row_is_an_observation_or_refused(values):
+    reader = RowReader({"source_id": "id", "longitude": "x", "latitude": "y", "observed_on": "d", "mineral": "m"})
+    assert isinstance(reader.read(RawRow(2, values)), Observed | Refusal)
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.text(max_size=5) | st.floats().map(str),
+    lambda c: st.lists(c, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(st.sampled_from(["Point", "Polygon", "MultiPolygon", "LineString", ""]), _json)
+def test_any_geometry_is_read_or_refused(kind, coordinates):
+    raw = RawRow(1, {}, {"type": kind, "coordinates": coordinates})
+    assert isinstance(RowReader({}).read(raw), Observed | Refusal)
+
+
+def test_order_of_columns_is_no_difference():
+    reader = RowReader({"name": "a"})
+    one = reader.read(RawRow(2, {"a": "x", "b": "y"}))
+    other = reader.read(RawRow(2, {"b": "y", "c": "", "a": "x"}))
+    assert one.row_hash == other.row_hash
+
+
+@pytest.mark.parametrize(
+    ("columns", "field", "column"),
+    [
+        (["Nom du site", "Province"], "name", "Nom du site"),
+        (["Latitude", "Longitude"], "latitude", "Latitude"),
+        (["Data da visita"], "observed_on", "Data da visita"),
+        (["Fecha_de_visita"], "observed_on", "Fecha_de_visita"),
+        (["Minerai principal"], "mineral", "Minerai principal"),
+        (["Código", "Minério"], "source_id", "Código"),
+        (["Municipio", "Departamento"], "stated_region", "Departamento"),
+    ],
+)
+def test_headers_are_guessed_in_four_languages(columns, field, column):
+    assert guess_mapping(columns).mapping[field] == column
+
+
+def test_doubtful_headers_are_not_guessed():
+    guess = guess_mapping(["lat", "latitude", "lon", "N°", "Code site"])
+    assert guess.doubts == {"latitude": ["lat", "latitude"], "source_id": ["N°", "Code site"]}
+    with pytest.raises(BadInput, match="lat, latitude"):
+        resolve_mapping(["lat", "latitude", "lon"], chosen={})
+
+
+def test_a_choice_settles_a_doubt():
+    mapping = resolve_mapping(["lat", "latitude", "lon", "id"], chosen={"latitude": "lat"})
+    assert mapping == {"source_id": "id", "longitude": "lon", "latitude": "lat"}
+
+
+@given(st.text())
+def test_folding_twice_is_folding_once(text):
+    assert folded(folded(text)) == folded(text)
