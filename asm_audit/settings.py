@@ -98,6 +98,8 @@ DATABASES = {
         "PORT": env.text("DATABASE_PORT", ""),
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
+        # No just-in-time compilation: it took 10 of 11 s of a report that runs in 0.1 s, and never helped a page.
+        "OPTIONS": {"options": "-c jit=off"},
         "TEST": {"NAME": env.text("TEST_DATABASE_NAME", "asm_audit_test")},
     }
 }
