@@ -228,6 +228,6 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "loggers": {"axes": {"level": "WARNING"}},
+    "loggers": {"axes": {"level": "WARNING"}, "numexpr": {"level": "WARNING"}},  # both greet at every start
     "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "INFO")},
 }

@@ -271,7 +271,18 @@ def _filled(pixels: np.ndarray) -> np.ndarray:
     columns, in_row = _nearest_in_row(shown)
     colours = np.take_along_axis(pixels[:-1], columns[None], axis=2)
     rows, _ = _nearest_in_row(in_row.T)
-    return np.concatenate([np.take_along_axis(colours, rows.T[None], axis=1), pixels[-1:]])
+    colours = np.take_along_axis(colours, rows.T[None], axis=1)
+    return np.concatenate([_only_used_tiles(colours, shown), pixels[-1:]])
+
+
+def _only_used_tiles(colours: np.ndarray, shown: np.ndarray) -> np.ndarray:
+    """Tiles without any shown pixel stay empty, so that the file leaves them out."""
+    for row in range(0, shown.shape[0], grid.TILE_PX):
+        for column in range(0, shown.shape[1], grid.TILE_PX):
+            here = np.s_[row : row + grid.TILE_PX, column : column + grid.TILE_PX]
+            if not shown[here].any():
+                colours[(slice(None), *here)] = 0
+    return colours
 
 
 def _nearest_in_row(shown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
