@@ -19,7 +19,7 @@ from django.test import Client
 from playwright.sync_api import sync_playwright
 
 from labels import workflow
-from labels.imagery.preparation import prepare
+from labels.imagery import sandbox
 from tests import rasters
 from tests.factories import make_record, make_register, make_scene, make_source, square
 
@@ -168,8 +168,8 @@ def prepared_scenes(tmp_path_factory) -> list[tuple[date, Path]]:
     scenes = []
     for day, shade in ((date(2019, 2, 9), 60), (date(2024, 1, 14), 150)):
         original = rasters.write(folder / f"{day}.tif", _ground(shade), pixel=pixel, place=north_west)
-        prepare(original, folder / f"{day}.cog.tif")
-        scenes.append((day, folder / f"{day}.cog.tif"))
+        sandbox.prepare(path=original, roots=[folder], folder=folder, report=lambda *_: None)
+        scenes.append((day, (folder / "prepared.tif").rename(folder / f"{day}.cog.tif")))
     return scenes
 
 
