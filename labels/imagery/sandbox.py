@@ -21,7 +21,7 @@ from labels.imagery.opening import ALLOWED_DRIVERS, ImageRefused
 log = logging.getLogger(__name__)
 
 HOME = Path(__file__).resolve().parent.parent.parent
-MEMORY_MIB = 1536  # of address space; what is really used stays below 1 GiB (tests/bench measure it)
+MEMORY_MIB = 1536  # of address space; 20,000 x 20,000 pixels took 879, and 619 MiB of memory
 CPU_S = 3600
 FILE_MIB = 16 * 1024
 LONGEST_ANSWER = 32 * 2**20
