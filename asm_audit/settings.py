@@ -98,6 +98,8 @@ DATABASES = {
         "PORT": env.text("DATABASE_PORT", ""),
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
+        # No just-in-time compilation: it took 10 of 11 s of a report that runs in 0.1 s, and never helped a page.
+        "OPTIONS": {"options": "-c jit=off"},
         "TEST": {"NAME": env.text("TEST_DATABASE_NAME", "asm_audit_test")},
     }
 }
@@ -226,5 +228,6 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "loggers": {"axes": {"level": "WARNING"}, "numexpr": {"level": "WARNING"}},  # both greet at every start
     "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "INFO")},
 }

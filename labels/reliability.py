@@ -328,10 +328,10 @@ def reader_error_interval(
 def _pairs(readings: Sequence[Collection[str]], counted: Collection[str]) -> tuple[float, float, float]:
     """Units on which a random pair of readers agrees that it counts, differs, or agrees that it does not."""
     both = split = neither = 0.0
-    for verdicts in readings:
+    for verdicts, n_units in Counter(map(tuple, readings)).items():  # few combinations, however many units
         r, c = len(verdicts), sum(verdict in counted for verdict in verdicts)
         if r > 1:
-            pairs = r * (r - 1)
+            pairs = r * (r - 1) / n_units
             both += c * (c - 1) / pairs
             split += 2 * c * (r - c) / pairs
             neither += (r - c) * (r - c - 1) / pairs

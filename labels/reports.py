@@ -220,9 +220,10 @@ def report_on(
         raise BadInput(_("A tolerance is a number of metres above 0."))
     keys = keys_for(audits)
     choices = {name: _choices(units, keys[name]) for name in FILTERS}
-    units = [unit for unit in units if stands_in(unit, where, keys)]
+    if where:
+        units = [unit for unit in units if stands_in(unit, where, keys)]
     _check_equal_chances(units)
-    counting = _Counting({audit.pk: audit.reviews_per_unit for audit in audits}, tolerance_m)
+    counting = _Counting({audit.pk: audit.reviews_per_unit for audit in audits}, units, tolerance_m)
     overall = counting.group(units)
     return Report(
         project=project.slug,
@@ -285,17 +286,16 @@ def _groups(
 
 
 class _Counting:
-    """Counts units under one tolerance."""
+    """Counts units under one tolerance. A unit's verdict is worked out once, however many groups it stands in."""
 
-    def __init__(self, readings_planned: Mapping[int, int], tolerance_m: float | None):
+    def __init__(self, readings_planned: Mapping[int, int], units: Sequence[Outcome], tolerance_m: float | None):
         self.readings_planned = readings_planned
-        self.tolerance_m = tolerance_m
-
-    def verdict(self, unit: Outcome) -> str | None:
-        return unit.verdict if self.tolerance_m is None else unit.verdict_at(self.tolerance_m)
+        self.verdicts = {
+            unit.unit_id: unit.verdict if tolerance_m is None else unit.verdict_at(tolerance_m) for unit in units
+        }
 
     def moves(self, units: Sequence[Outcome]) -> list[float]:
-        return [unit.displacement_m for unit in units if self.verdict(unit) == Verdict.MOVE]
+        return [unit.displacement_m for unit in units if self.verdicts[unit.unit_id] == Verdict.MOVE.value]
 
     def double_read(self, units: Sequence[Outcome]) -> list[tuple[str, ...]]:
         """The planned independent readings of each unit that has two or more of them.
@@ -306,8 +306,8 @@ class _Counting:
         return [verdicts for verdicts in readings if len(verdicts) > 1]
 
     def group(self, units: Sequence[Outcome], key: dict | None = None, words: list | None = None) -> Group:
-        judged = [(unit, self.verdict(unit)) for unit in units if unit.state != State.OPEN]
-        population = max(len(units), round(sum(1 / unit.inclusion_probability for unit in units)))
+        judged = [(unit, self.verdicts[unit.unit_id]) for unit in units if unit.state != State.OPEN]
+        population = round(len(units) / units[0].inclusion_probability) if units else 0
         counts = Counter(verdict for _, verdict in judged)
         rejects = _reject_kinds(judged)
         n_wrong = sum(n for kind, n in rejects.items() if kind not in NOT_WRONG)
@@ -352,17 +352,17 @@ def _reject_kinds(judged) -> dict[str, int]:
     kinds = Counter(
         FIELD_VERIFIED if unit.is_field_verified else unit.reason
         for unit, verdict in judged
-        if verdict == Verdict.REJECT
+        if verdict == Verdict.REJECT.value
     )
     return {kind: kinds[kind] for kind in REJECT_KINDS}
 
 
 def _unsure_reasons(judged) -> dict[str, int]:
-    return dict(Counter(unit.reason or State.DISPUTED for unit, verdict in judged if verdict == Verdict.UNSURE))
+    return dict(Counter(unit.reason or State.DISPUTED for unit, verdict in judged if verdict == Verdict.UNSURE.value))
 
 
 def _displacement(judged) -> Displacement:
-    moved = [unit for unit, verdict in judged if verdict == Verdict.MOVE]
+    moved = [unit for unit, verdict in judged if verdict == Verdict.MOVE.value]
     summary = displacement.displacement_summary([unit.displacement_m for unit in moved])
     n_far = sum(unit.displacement_m > displacement.NEAR_RADIUS * unit.search_radius_m for unit in moved)
     return Displacement(

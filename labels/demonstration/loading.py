@@ -68,7 +68,7 @@ COLUMNS = {
     "legal_status": "statut_legal",
     "trade_status": "itsci",
 }
-N_REVIEWED = 24
+N_REVIEWED = 40
 # How often each annotator calls otherwise than the rules of judgement would, and how far a mark lies off (m).
 SKILL = {"annotator1": (0.05, 15), "annotator2": (0.15, 40)}
 

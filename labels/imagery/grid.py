@@ -1,13 +1,14 @@
-"""Arithmetic of web-mercator tiles and of the grids our prepared files lie on. Tiles are z, x, y; bounds are
-(west, south, east, north)."""
+"""The grids our prepared files lie on. Tiles are z, x, y; bounds are (west, south, east, north), mercator metres."""
 
 import math
 from dataclasses import dataclass
 
+from labels.geo import MERCATOR_HALF_WIDTH_M as HALF_WORLD_M
+from labels.geo import tile_bounds_m
+from labels.geodesic import EQUATORIAL_RADIUS_M as EARTH_RADIUS_M
+
 Bounds = tuple[float, float, float, float]
 
-EARTH_RADIUS_M = 6_378_137.0
-HALF_WORLD_M = math.pi * EARTH_RADIUS_M
 TILE_PX = 256
 MAX_ZOOM = 22
 MAX_LAT = 85.0511
@@ -25,27 +26,9 @@ def holds_tile(z: int, x: int, y: int) -> bool:
     return 0 <= z <= MAX_ZOOM and 0 <= x < 2**z and 0 <= y < 2**z
 
 
-def tile_bounds(z: int, x: int, y: int) -> Bounds:
-    """Bounds of a tile, mercator metres."""
-    side = 2 * HALF_WORLD_M / 2**z
-    west, north = x * side - HALF_WORLD_M, HALF_WORLD_M - y * side
-    return west, north - side, west + side, north
-
-
-def mercator(lon: float, lat: float) -> tuple[float, float]:
-    return (
-        math.radians(lon) * EARTH_RADIUS_M,
-        math.log(math.tan(math.pi / 4 + math.radians(lat) / 2)) * EARTH_RADIUS_M,
-    )
-
-
 def lon_lat(x: float, y: float) -> tuple[float, float]:
     """Degrees of a mercator position."""
     return math.degrees(x / EARTH_RADIUS_M), math.degrees(2 * math.atan(math.exp(y / EARTH_RADIUS_M)) - math.pi / 2)
-
-
-def lon_lat_bounds(bounds: Bounds) -> Bounds:
-    return (*lon_lat(*bounds[:2]), *lon_lat(*bounds[2:]))
 
 
 def shifted(bounds: Bounds, east_m: float, north_m: float) -> Bounds:
@@ -92,8 +75,8 @@ def aligned_grid(bounds: Bounds, zoom: int) -> AlignedGrid:
     while n_levels < min(MAX_ALIGNED_LEVELS, zoom + 1) and _n_tiles(bounds, zoom - n_levels + 1) > 1:
         n_levels += 1
     left, top, right, bottom = _tile_range(bounds, zoom - n_levels + 1)
-    west, _, _, north = tile_bounds(zoom - n_levels + 1, left, top)
-    _, south, east, _ = tile_bounds(zoom - n_levels + 1, right, bottom)
+    west, _, _, north = tile_bounds_m(zoom - n_levels + 1, left, top)
+    _, south, east, _ = tile_bounds_m(zoom - n_levels + 1, right, bottom)
     scale = TILE_PX * 2 ** (n_levels - 1)
     return AlignedGrid(
         zoom, n_levels, (west, south, east, north), (right - left + 1) * scale, (bottom - top + 1) * scale

@@ -24,8 +24,9 @@ MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 MAX_PIXELS = 20_000**2
 MAX_BANDS = 64
-# A block is decoded whole: one compressed strip over a large picture would fill the memory.
-MAX_BLOCK_BYTES = 256 * 2**20
+# A block is decoded whole, of every band: one compressed strip over a large picture would fill the memory, or be
+# decoded again for each part of the picture. Less than half of the reading process's cache (sandbox).
+MAX_BLOCK_BYTES = 96 * 2**20
 # Deflate reaches about 1,000 to 1; beyond this a large picture is mostly holes or a bomb.
 MAX_RATIO = 2_000
 RATIO_FROM_PIXELS = 20_000_000
@@ -96,9 +97,8 @@ def check_size(dataset: DatasetReader, size_bytes: int) -> None:
     item = max(_item_bytes(kind) for kind in dataset.dtypes)
     if n_pixels > RATIO_FROM_PIXELS and n_pixels * dataset.count * item > MAX_RATIO * size_bytes:
         raise ImageRefused("The file claims far more pixels than it holds. Cut the picture to where it has data.")
-    rows, columns = max(dataset.block_shapes)
-    is_pixel_interleaved = dataset.profile.get("interleave") == "pixel"
-    if rows * columns * item * (dataset.count if is_pixel_interleaved else 1) > MAX_BLOCK_BYTES:
+    rows, columns = max(dataset.block_shapes, key=math.prod)
+    if rows * columns * item * dataset.count > MAX_BLOCK_BYTES:
         raise ImageRefused("The picture is stored as one huge block. Export it with tiles (TILED=YES).")
 
 
@@ -133,7 +133,7 @@ def mercator_bounds(dataset: DatasetReader) -> Bounds:
 
 def _bounds_in(dataset: DatasetReader, crs: CRS) -> Bounds:
     """Bounds of the picture's four corners and edges, also where it is rotated."""
-    corners = [dataset.transform * corner for corner in _edge(dataset.width, dataset.height)]
+    corners = [dataset.transform @ corner for corner in _edge(dataset.width, dataset.height)]
     try:
         xs, ys = transform(dataset.crs, crs, *zip(*corners, strict=True))
     except RasterioError as error:

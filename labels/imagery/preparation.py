@@ -26,6 +26,7 @@ from rasterio.windows import Window
 from labels.imagery import grid
 from labels.imagery.capture_date import capture_date
 from labels.imagery.opening import LON_LAT, ImageRefused, mercator_bounds
+from labels.local_plane import metres_per_degree
 
 BLOCK_PX = 512
 JPEG_QUALITY = 85
@@ -70,25 +71,17 @@ def make_plan(dataset: DatasetReader) -> Plan:
 def ground_resolution_m(dataset: DatasetReader) -> float:
     """Metres on the ground of one pixel of the original at its centre: the root of the pixel's area."""
     x, y = dataset.width / 2, dataset.height / 2
-    corners = [dataset.transform * place for place in ((x, y), (x + 1, y), (x, y + 1))]
+    corners = [dataset.transform @ place for place in ((x, y), (x + 1, y), (x, y + 1))]
     lons, lats = transform(dataset.crs, LON_LAT, *zip(*corners, strict=True))
-    east, north = _metres_per_degree(lats[0])
+    east, north = metres_per_degree(lats[0])
     (ax, ay), (bx, by) = (((lons[k] - lons[0]) * east, (lats[k] - lats[0]) * north) for k in (1, 2))
     return math.sqrt(abs(ax * by - ay * bx))
-
-
-def _metres_per_degree(lat: float) -> tuple[float, float]:
-    """Metres of a degree of longitude and of latitude on the WGS 84 ellipsoid."""
-    a, e2, sine = 6_378_137.0, 0.00669437999014, math.sin(math.radians(lat))
-    normal = a / math.sqrt(1 - e2 * sine**2)
-    meridian = a * (1 - e2) / (1 - e2 * sine**2) ** 1.5
-    return math.radians(1) * normal * math.cos(math.radians(lat)), math.radians(1) * meridian
 
 
 def _mercator_pixel(dataset: DatasetReader) -> float:
     """Mercator metres of the finer side of a pixel at the picture's centre: no detail is to be lost."""
     x, y = dataset.width / 2, dataset.height / 2
-    corners = [dataset.transform * place for place in ((x, y), (x + 1, y), (x, y + 1))]
+    corners = [dataset.transform @ place for place in ((x, y), (x + 1, y), (x, y + 1))]
     xs, ys = transform(dataset.crs, "EPSG:3857", *zip(*corners, strict=True))
     return min(math.hypot(xs[k] - xs[0], ys[k] - ys[0]) for k in (1, 2))
 
@@ -270,12 +263,37 @@ def _stretched(band: np.ndarray, low: float, high: float) -> np.ndarray:
 
 
 def _filled(pixels: np.ndarray) -> np.ndarray:
-    """Hidden pixels take the mean colour of the block: JPEG would bleed black into the picture's edge."""
-    hidden = pixels[-1] == 0
-    if hidden.any():
-        for band in pixels[:-1]:
-            band[hidden] = round(float(band[~hidden].mean()))
-    return pixels
+    """Hidden pixels take the colour of the nearest shown one in their row, or column: JPEG bleeds what lies beside the
+    picture's edge into it."""
+    shown = pixels[-1] > 0
+    if shown.all():
+        return pixels
+    columns, in_row = _nearest_in_row(shown)
+    colours = np.take_along_axis(pixels[:-1], columns[None], axis=2)
+    rows, _ = _nearest_in_row(in_row.T)
+    colours = np.take_along_axis(colours, rows.T[None], axis=1)
+    return np.concatenate([_only_used_tiles(colours, shown), pixels[-1:]])
+
+
+def _only_used_tiles(colours: np.ndarray, shown: np.ndarray) -> np.ndarray:
+    """Tiles without any shown pixel stay empty, so that the file leaves them out."""
+    for row in range(0, shown.shape[0], grid.TILE_PX):
+        for column in range(0, shown.shape[1], grid.TILE_PX):
+            here = np.s_[row : row + grid.TILE_PX, column : column + grid.TILE_PX]
+            if not shown[here].any():
+                colours[(slice(None), *here)] = 0
+    return colours
+
+
+def _nearest_in_row(shown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each pixel the column of the nearest shown pixel of its row, and whether its row has one."""
+    width = shown.shape[1]
+    here = np.arange(width)
+    left = np.maximum.accumulate(np.where(shown, here, -width), axis=1)
+    right = np.minimum.accumulate(np.where(shown, here, 2 * width)[:, ::-1], axis=1)[:, ::-1]
+    nearest = np.where(here - left <= right - here, left, right)
+    has_any = np.broadcast_to(shown.any(axis=1)[:, None], shown.shape)
+    return np.where(has_any, nearest, here), has_any
 
 
 def write_cog(warped: Path, path: Path, plan: Plan) -> None:
@@ -363,7 +381,7 @@ def footprint(prepared: DatasetReader, extent: tuple[int, int, int, int]) -> lis
     if min(shape) > 8:
         mask = _without_specks(mask)
     corner = prepared.window_transform(window)
-    place = corner * Affine.scale(extent[2] / shape[1], extent[3] / shape[0])
+    place = corner @ Affine.scale(extent[2] / shape[1], extent[3] / shape[0])
     found = shapes(mask, mask=mask == 1, transform=place)
     return [[[grid.lon_lat(x, y) for x, y in ring] for ring in shape["coordinates"]] for shape, _ in found]
 

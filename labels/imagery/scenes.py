@@ -13,8 +13,9 @@ from django.contrib.gis.geos import GEOSGeometry, MultiPolygon, Point, Polygon
 from django.db.models import F, FilteredRelation, Q, QuerySet
 from django.urls import reverse
 
-from labels import looking
-from labels.imagery import grid, rights
+from labels import geo, looking
+from labels.imagery import rights
+from labels.local_plane import metres_per_degree
 from labels.models import ImagerySource, Project, Scene
 from labels.models.imagery import MAX_OFFSET_M
 
@@ -84,9 +85,9 @@ def _of_day(day: Day, prefix: str = "") -> Q:
 
 def _box_around(z: int, x: int, y: int) -> Polygon:
     """The tile and a margin: its pictures may lie off the ground by the largest offset a source can have."""
-    west, south, east, north = grid.lon_lat_bounds(grid.tile_bounds(z, x, y))
-    dy = MAX_OFFSET_M / looking.M_PER_DEGREE
-    dx = dy / max(0.01, math.cos(math.radians(max(abs(south), abs(north)))))
+    west, south, east, north = geo.tile_bounds(z, x, y)
+    per_lon, per_lat = metres_per_degree(max(abs(south), abs(north)))
+    dx, dy = MAX_OFFSET_M / per_lon, MAX_OFFSET_M / per_lat
     box = Polygon.from_bbox((max(-180, west - dx), max(-90, south - dy), min(180, east + dx), min(90, north + dy)))
     box.srid = 4326
     return box
@@ -174,8 +175,8 @@ def _as_multipolygon(geometry: GEOSGeometry) -> MultiPolygon:
 
 def _offset_deg(source: ImagerySource, lat: float) -> tuple[float, float]:
     """How far the ground lies from the picture: what is read from the picture plus this is the place."""
-    north = source.offset_north_m / looking.M_PER_DEGREE
-    return source.offset_east_m / looking.M_PER_DEGREE / math.cos(math.radians(lat)), north
+    per_lon, per_lat = metres_per_degree(lat)
+    return source.offset_east_m / per_lon, source.offset_north_m / per_lat
 
 
 def _moved(footprint: MultiPolygon, dx: float, dy: float) -> MultiPolygon:

@@ -16,6 +16,7 @@ from rasterio.errors import RasterioError
 from rio_tiler.errors import TileOutsideBounds
 from rio_tiler.io import Reader
 
+from labels import geo
 from labels.errors import LabelsError
 from labels.imagery import grid, scenes
 from labels.models import ImagerySource
@@ -75,7 +76,7 @@ def render(shown: scenes.Shown, z: int, x: int, y: int) -> Tile:
 
 def compose(shown: scenes.Shown, z: int, x: int, y: int) -> tuple[np.ndarray, np.ndarray]:
     """Colours (3, 256, 256) and where a picture is (256, 256): each pixel from the first picture that has it."""
-    bounds = grid.shifted(grid.tile_bounds(z, x, y), -shown.offset_east_m, -shown.offset_north_m)
+    bounds = grid.shifted(geo.tile_bounds_m(z, x, y), -shown.offset_east_m, -shown.offset_north_m)
     is_shifted = bool(shown.offset_east_m or shown.offset_north_m)
     pixels = np.zeros((3, grid.TILE_PX, grid.TILE_PX), dtype="uint8")
     seen = np.zeros((grid.TILE_PX, grid.TILE_PX), dtype=bool)

@@ -1,10 +1,11 @@
 """How much of each grid cell the reviews together saw at a zoom that shows a 10 m pit, where imagery has data."""
 
 import math
+import struct
 from collections import defaultdict
 from collections.abc import Iterable
 
-from django.contrib.gis.geos import GEOSGeometry, MultiPolygon, Polygon
+from django.contrib.gis.geos import GEOSGeometry, Polygon
 
 from labels import geo, looking, rules
 
@@ -46,7 +47,7 @@ class Inspection:
             _together(rectangles).intersection(self._footprints[scene])
             for scene, rectangles in sorted(self._seen[cell].items())
         ]
-        return round(looking.share_of(_box(self._bounds[cell]), extents), 4)
+        return round(looking.share_of(Polygon.from_bbox(self._bounds[cell]), extents), 4)
 
     def _cells_under(self, west: float, south: float, east: float, north: float) -> list[str]:
         first, last = _index(west, south), _index(east, north)
@@ -64,13 +65,11 @@ def _cut(view: Rectangle, cell: Rectangle) -> Rectangle:
     return max(view[0], cell[0]), max(view[1], cell[1]), min(view[2], cell[2]), min(view[3], cell[3])
 
 
-def _box(bounds: Rectangle) -> Polygon:
-    box = Polygon.from_bbox(bounds)
-    box.srid = 4326
-    return box
-
-
 def _together(rectangles: set[Rectangle]) -> GEOSGeometry:
-    union = MultiPolygon([_box(bounds) for bounds in sorted(rectangles)], srid=4326).unary_union
-    union.srid = 4326
-    return union
+    """Their union. Handed over as one binary: making polygons one by one took most of a release's time."""
+    parts = [
+        struct.pack("<BIII10d", 1, 3, 1, 5, west, south, east, south, east, north, west, north, west, south)
+        for west, south, east, north in sorted(rectangles)
+    ]
+    wkb = struct.pack("<BII", 1, 6, len(parts)) + b"".join(parts)
+    return GEOSGeometry(memoryview(wkb), srid=4326).unary_union

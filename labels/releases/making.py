@@ -9,9 +9,10 @@ import hashlib
 import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from time import time
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -32,6 +33,7 @@ from labels.releases.snapshot import Snapshot, SnapshotDamaged
 
 NAMESPACE = uuid.UUID("6f5d2f0e-53a0-4f6e-9d0f-6f6f3f0d6c11")
 SNAPSHOT = "snapshot.jsonl.gz"
+ABANDONED_AFTER_S = 24 * 3600
 
 Check = Callable[[], None]
 
@@ -198,6 +200,7 @@ def _folder(release: Release) -> Path:
 def _whole_file(target: Path) -> Iterator[Path]:
     """A path to write to; on success its bytes are on the disk before they get the target's name."""
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _clear_abandoned(target.parent)
     unfinished = target.with_name(f".{uuid.uuid4().hex}.{target.name}")
     try:
         yield unfinished
@@ -211,6 +214,14 @@ def _whole_file(target: Path) -> Iterator[Path]:
         raise
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _clear_abandoned(folder: Path) -> None:
+    """Remove what a killed worker left half written: it holds locations, and nobody will finish it."""
+    for path in folder.glob(".*"):
+        with suppress(FileNotFoundError):  # another worker has just renamed it
+            if time() - path.stat().st_mtime > ABANDONED_AFTER_S:
+                path.unlink()
 
 
 def _flush(path: Path) -> None:

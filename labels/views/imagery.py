@@ -66,7 +66,7 @@ def _answer(request: HttpRequest, shown: scenes.Shown, address: tuple[int, int, 
         found = tiles.render(shown, *address)
     except tiles.PictureMissing as error:
         gone = HttpResponse(str(error), status=404, content_type="text/plain")
-        gone.headers |= {"X-Imagery": "missing", "Cache-Control": "no-store"}
+        gone.headers["X-Imagery"], gone.headers["Cache-Control"] = "missing", "no-store"
         return gone
     response = HttpResponse(found.content, content_type=found.content_type)
     response.headers["X-Imagery"] = found.imagery

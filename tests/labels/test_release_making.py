@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from io import StringIO
 from pathlib import Path
 
@@ -149,6 +150,16 @@ def test_killed_while_writing_no_unfinished_file_has_the_name(audit, monkeypatch
         patch.setitem(formats.KINDS, "csv", kind)
         making.file_of(release, "csv")
     assert files_on_disk(settings) == {"snapshot.jsonl.gz"}
+
+
+def test_what_a_killed_worker_left_is_cleared_a_day_later(audit, settings):
+    release = make(audit)
+    old, new = (making._folder(release) / name for name in (".1.labels.csv", ".2.labels.csv"))
+    for path in (old, new):
+        path.write_text("half")
+    os.utime(old, (1_000_000_000, 1_000_000_000))
+    making.file_of(release, "csv")
+    assert files_on_disk(settings) == {"snapshot.jsonl.gz", "labels.csv", new.name}
 
 
 def test_killed_between_snapshot_and_release_the_next_attempt_takes_its_place(audit, monkeypatch, settings):

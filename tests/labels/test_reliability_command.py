@@ -3,10 +3,13 @@
 import csv
 import io
 import json
+import re
+from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
 
+from labels.groupings import GROUP_KEYS
 from labels.spreadsheets import safe_text
 from tests.factories import make_register
 from tests.judging import judge_all, make_audit, units_of
@@ -116,3 +119,19 @@ def test_terminal_obeys_no_published_word(project, annotator):
     audit = make_audit(make_register(project), 1, stated_region="A\x1b[2J\nB")
     judge_all(units_of(audit), annotator, "c")
     assert "A [2J B" in run(project, "--by", "stated_region")
+
+
+# ---- documentation ----
+
+DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "reliability.md").read_text()
+
+
+def test_every_key_is_documented():
+    assert {key for key in GROUP_KEYS if f"| `{key}` |" not in DOCUMENT} == set()
+
+
+def test_every_column_is_documented(project, judged):
+    names = set(re.findall(r"`([a-z0-9_…]+)`", DOCUMENT))
+    patterns = [re.escape(name).replace("…", ".+") + "$" for name in names]
+    columns = run(project, "--format", "csv").splitlines()[0].split(",")
+    assert [column for column in columns if not any(re.match(pattern, column) for pattern in patterns)] == []

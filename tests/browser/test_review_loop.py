@@ -1,0 +1,248 @@
+"""The review page in a browser: one key a verdict, the next unit follows, nothing is lost."""
+
+import pytest
+
+from labels.models import Assignment, Retraction, Review
+from tests.browser.conftest import POINT, sign_in
+
+
+@pytest.fixture
+def page(open_page, annotator, audit):
+    page = open_page(annotator)
+    page.goto(address(audit))
+    ready(page)
+    return page
+
+
+def address(audit) -> str:
+    return f"/p/{audit.project.slug}/audits/{audit.slug}/review/"
+
+
+def ready(page) -> None:
+    """The opening view has settled: the whole search disc was on screen."""
+    page.wait_for_function("document.getElementById('seen').textContent.startsWith('100')")
+
+
+def sent(page, n: int) -> None:
+    """The server has answered for n verdicts."""
+    page.wait_for_function("document.getElementById('unsent').textContent.startsWith('0')")
+    for _ in range(100):
+        if Review.objects.count() >= n:
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"{Review.objects.count()} of {n} verdicts arrived")
+
+
+def test_one_key_a_verdict_and_the_next_unit_follows(page, audit):
+    page.keyboard.press("d")
+    ready(page)
+    page.keyboard.press("j")
+    ready(page)
+    page.keyboard.press("k")
+    page.keyboard.press("1")
+    ready(page)
+    sent(page, 3)
+    verdicts = list(Review.objects.order_by("pk").values_list("verdict", "reason", "input"))
+    assert verdicts == [("confirm", "", "key"), ("reject", "natural_ground", "key"), ("unsure", "cloud", "key")]
+    assert Review.objects.values("unit").distinct().count() == 3
+    assert page.errors == []
+
+
+def test_positions_mirror_digits_and_letters(page):
+    page.keyboard.press("1")
+    ready(page)
+    page.keyboard.press("c")
+    ready(page)
+    page.keyboard.press("x")
+    ready(page)
+    sent(page, 3)
+    assert list(Review.objects.order_by("pk").values_list("verdict", flat=True)) == ["confirm", "confirm", "reject"]
+
+
+def test_a_click_and_a_key_move(page):
+    page.locator("#map-2").click(position={"x": 460, "y": 300})
+    assert "m" in page.locator("#move-words").inner_text()
+    page.keyboard.press("f")
+    ready(page)
+    sent(page, 1)
+    review = Review.objects.get()
+    assert review.verdict == "move"
+    assert review.mark.coords != review.unit.observation.point.coords
+    assert review.images.count() == 2
+
+
+def test_arrows_move_without_a_pointer(page):
+    """Ten metres a press, a hundred with Shift: 110 m east, 100 m north."""
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("Shift+ArrowUp")
+    page.keyboard.press("f")
+    ready(page)
+    sent(page, 1)
+    review = Review.objects.get()
+    point = review.unit.observation.point
+    assert (review.mark.x - point.x) * 110_640 == pytest.approx(110, abs=1)
+    assert (review.mark.y - point.y) * 110_578 == pytest.approx(100, abs=1)
+
+
+def test_the_mark_can_be_dragged(page):
+    page.locator("#map-2").click(position={"x": 460, "y": 300})
+    before = page.locator("#move-words").inner_text()
+    box = page.locator("#map-2 .mark.moved").bounding_box()
+    page.mouse.move(box["x"] + 20, box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 60, box["y"] + 50, steps=5)
+    page.mouse.up()
+    assert page.locator("#move-words").inner_text() != before
+
+
+def test_a_move_without_a_mark_says_what_to_do(page):
+    page.keyboard.press("f")
+    assert "Click the mine" in page.locator("#strip").inner_text()
+    assert Review.objects.count() == 0
+
+
+def test_undo_brings_the_unit_back(page):
+    first = page.evaluate("document.getElementById('n-mine').textContent")
+    page.keyboard.press("d")
+    ready(page)
+    sent(page, 1)
+    page.keyboard.press("Control+z")
+    ready(page)
+    page.wait_for_function("document.getElementById('unsent').textContent.startsWith('0')")
+    for _ in range(60):
+        if Retraction.objects.exists():
+            break
+        page.wait_for_timeout(50)
+    assert Retraction.objects.count() == 1
+    assert page.evaluate("document.getElementById('n-mine').textContent") == first
+    page.keyboard.press("k")
+    page.keyboard.press("6")
+    sent(page, 2)
+    assert Review.objects.order_by("pk").last().unit_id == Review.objects.order_by("pk").first().unit_id
+
+
+def test_the_panes_move_together(page):
+    page.mouse.move(300, 400)
+    page.mouse.down()
+    page.mouse.move(200, 330, steps=4)
+    page.mouse.up()
+    page.mouse.wheel(0, -300)
+    page.wait_for_timeout(500)
+    boxes = [page.locator(f"#map-{pane} .mark.crosshair").bounding_box() for pane in (1, 2)]
+    lefts = [page.locator(f"#map-{pane}").bounding_box() for pane in (1, 2)]
+    offsets = [(box["x"] - left["x"], box["y"] - left["y"]) for box, left in zip(boxes, lefts, strict=True)]
+    assert offsets[0] == pytest.approx(offsets[1], abs=1)
+
+
+def test_nothing_hidden_reaches_the_browser(page, audit):
+    """Names, agency, status and counts are absent from the page and from every answer, not only unseen."""
+    told = page.content()
+    for observation in (unit.observation for unit in audit.units.select_related("observation")):
+        assert observation.name not in told
+    assert "Cadastre" not in told
+
+
+def test_a_verdict_survives_kill_9_of_the_web_process(page, web, audit):
+    """The server is dead when the key is pressed; the verdict waits on disk and arrives when it is back, once."""
+    web.kill()
+    page.keyboard.press("d")
+    page.wait_for_function("document.getElementById('unsent').textContent.startsWith('1')")
+    assert Review.objects.count() == 0
+    web.start()
+    sent(page, 1)
+    assert Review.objects.count() == 1
+
+
+def test_a_verdict_survives_closing_the_page(page, web, audit, annotator):
+    """Given offline, the tab closed, opened again later by the same person in the same browser."""
+    page.context.set_offline(True)
+    page.keyboard.press("d")
+    page.wait_for_function("document.getElementById('unsent').textContent.startsWith('1')")
+    again = page.context.new_page()
+    page.close()
+    again.context.set_offline(False)
+    again.goto(address(audit))
+    sent(again, 1)
+
+
+def test_signed_out_keeps_the_verdict_and_another_person_does_not_send_it(
+    page, web, audit, annotator, second_annotator
+):
+    cookies = page.context.cookies()
+    page.context.clear_cookies()
+    page.keyboard.press("d")
+    page.wait_for_function("!document.getElementById('strip-link').hidden")
+    other = page.context.new_page()
+    sign_in(other, second_annotator)
+    other.goto(address(audit))
+    ready(other)
+    page.wait_for_timeout(2500)
+    assert Review.objects.count() == 0
+    page.context.clear_cookies()
+    page.context.add_cookies(cookies)
+    sent(page, 1)
+    assert Review.objects.get().annotator == annotator
+
+
+def test_a_reject_with_part_of_the_disc_unseen_is_not_sent(open_page, annotator, audit):
+    page = open_page(annotator, width=390, height=500)
+    page.goto(address(audit))
+    page.wait_for_function("/^[1-9]/.test(document.getElementById('seen').textContent)")
+    page.keyboard.press("j")
+    assert "Press N" in page.locator("#strip").inner_text()
+    for _ in range(12):
+        page.keyboard.press("n")
+        page.wait_for_timeout(400)
+    page.keyboard.press("j")
+    sent(page, 1)
+    assert Review.objects.get().share_seen > 0.9
+
+
+def test_the_end_of_the_queue_says_so(page, audit):
+    for k in range(1, 7):
+        page.keyboard.press("d")
+        sent(page, k)
+    page.get_by_role("heading", name="Nothing left for you in this queue").wait_for()
+    assert not Assignment.objects.exclude(state="done").exists()
+
+
+def test_without_script_a_form_judges(open_page, annotator, audit):
+    page = open_page(annotator, java_script_enabled=False)
+    page.goto(address(audit))
+    assert page.locator("figure image").count() >= 8
+    page.get_by_label("What do you see?").select_option("move")
+    page.get_by_label("Move: metres east").fill("120")
+    page.get_by_label("Move: metres north").fill("-50")
+    page.get_by_role("button", name="Save the verdict").click()
+    review = Review.objects.get()
+    point = review.unit.observation.point
+    assert (review.verdict, review.input) == ("move", "form")
+    assert (review.mark.x - point.x) * 110_640 == pytest.approx(120, abs=1)
+    assert review.mark.y < point.y
+
+
+def test_a_plain_reject_counts_what_was_shown(open_page, annotator, audit):
+    page = open_page(annotator, java_script_enabled=False)
+    page.goto(address(audit))
+    page.get_by_label("What do you see?").select_option("reject")
+    page.get_by_role("button", name="Save the verdict").click()
+    assert Review.objects.get().share_seen > 0.9
+
+
+def test_a_phone_judges_by_touch(open_page, annotator, audit):
+    page = open_page(annotator, width=390, height=844, has_touch=True, is_mobile=True)
+    page.goto(address(audit))
+    page.wait_for_function("/^[1-9]/.test(document.getElementById('seen').textContent)")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.get_by_role("button", name="Confirm").tap()
+    sent(page, 1)
+    assert Review.objects.get().input == "touch"
+
+
+def test_point_is_where_it_was_reported(page, audit):
+    """The record and the tile under it: neither map is flipped or shifted."""
+    points = {unit.observation.point.coords for unit in audit.units.select_related("observation")}
+    shown = page.evaluate("JSON.parse(document.getElementById('review-data').textContent).units[0].point")
+    assert tuple(shown) in points
+    assert POINT in points
