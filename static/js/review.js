@@ -29,6 +29,7 @@ const outbox = await Outbox.open(server)
 
 let units = page.units // the first is on screen
 let done = [] // units judged here, for undo: {unit, review}
+const judged = new Set() // ids of all units judged here: an answer on its way may still name one
 let look = null // everything about the looking at the unit on screen
 let busy = false
 let keysOn = localStorage.getItem('review-keys') !== 'off'
@@ -266,6 +267,7 @@ async function judge(verdict, reason = '') {
     const body = verdictBody(verdict, reason)
     await outbox.add('review', urls.reviews, body)
     done = [...done, { unit: unit(), review: body.uuid }].slice(-N_UNDO)
+    judged.add(body.unit)
     count(1)
     units = units.slice(1)
     show()
@@ -327,6 +329,7 @@ async function undo() {
     if (last) {
       await outbox.add('retract', url, { uuid: crypto.randomUUID() })
       units = [last.unit, ...units]
+      judged.delete(last.unit.unit)
     } else {
       const { ok, body } = await server.post(url, { uuid: crypto.randomUUID() })
       if (!ok) return say(body.detail ?? '', true)
@@ -376,49 +379,54 @@ $('reasons').addEventListener('click', ({ target }) => {
 
 // ---- units to come ----
 
-let fetching = false
+let fetching = null
+let askedAgain = false
 
-/** Keep three units ready behind the one on screen, their opening views decoded. */
+/** Keep three units ready behind the one on screen, their opening views decoded. One run at a time. */
 async function ahead() {
-  if (fetching) return
-  fetching = true
-  try {
-    if (units.length < N_AHEAD) await handOut()
-    for (const each of units.slice(1, N_AHEAD)) {
-      if (each.isReady) continue
-      const images = defaultPair(each.images, each.report.ends).filter((index) => index !== null).map((index) => each.images[index])
-      await maps.prefetch(each, images)
-      each.isReady = true
-      drawReady()
+  askedAgain = true
+  fetching ??= (async () => {
+    while (askedAgain) {
+      askedAgain = false
+      if (units.length < N_AHEAD) await handOut()
+      await prefetch()
     }
+    fetching = null
+  })()
+  return fetching
+}
+
+async function prefetch() {
+  drawReady()
+  for (const each of units.slice(1, N_AHEAD)) {
+    if (each.isReady) continue
+    const pair = defaultPair(each.images, each.report.ends).filter((index) => index !== null)
+    await maps.prefetch(each, pair.map((index) => each.images[index]))
+    each.isReady = true
     drawReady()
-  } finally {
-    fetching = false
   }
 }
 
-/** Units whose verdict still waits in the outbox: the server would hand them out again. */
-async function unsentUnits() {
-  const entries = await outbox.entries()
-  return new Set(entries.filter((entry) => entry.kind === 'review' && !entry.refused).map((entry) => entry.body.unit))
-}
-
+/** Ask for more units once everything before is sent; each answer of the outbox calls again. */
 async function handOut() {
-  const before = await unsentUnits()
-  const { ok, status, body } = await server.post(urls.handOut, { n: Math.min(12, N_AHEAD + before.size) })
+  if ((await waiting()).length) return
+  const { ok, status, body } = await server.post(urls.handOut, { n: N_AHEAD })
   if (!ok) {
     if (status === 401) signedOut()
     else setTimeout(ahead, 5000)
     return
   }
-  const known = new Set([...units.map((each) => each.unit), ...before])
-  const waiting = await unsentUnits()
+  const known = new Set([...units.map((each) => each.unit), ...judged])
   const wasEmpty = units.length === 0
   units.push(...body.units.filter((each) => !known.has(each.unit)))
-  Object.assign(page.progress, body.progress)
-  for (const key of ['mine', 'today', 'done']) page.progress[key] += waiting.size
+  if (!(await waiting()).length) Object.assign(page.progress, body.progress)
   drawProgress()
   if (wasEmpty && units.length) show()
+}
+
+/** What the server has not answered yet. */
+async function waiting() {
+  return (await outbox.entries()).filter((entry) => !entry.refused)
 }
 
 function drawReady() {
@@ -657,7 +665,7 @@ window.addEventListener('resize', () => look && drawLine())
 drawKeysSwitch()
 drawUnsent()
 outbox.flush()
-const unsent = await unsentUnits()
-units = units.filter((each) => !unsent.has(each.unit))
+for (const entry of await waiting()) if (entry.kind === 'review') judged.add(entry.body.unit)
+units = units.filter((each) => !judged.has(each.unit))
 if (units.length) show()
 else ahead().then(() => units.length || finish())

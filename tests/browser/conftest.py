@@ -104,7 +104,23 @@ def running_web(django_db_setup, static_root, media):
 
 @pytest.fixture
 def web(transactional_db, running_web):
-    return running_web
+    yield running_web
+    _wait_until_quiet()
+
+
+def _wait_until_quiet() -> None:
+    """The flush after a test must not meet a query of a page that was closed in the middle of asking."""
+    quiet_rounds = 0
+    for _ in range(100):
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                " AND pid <> pg_backend_pid() AND state <> 'idle' AND backend_type = 'client backend'"
+            )
+            quiet_rounds = quiet_rounds + 1 if cursor.fetchone() == (0,) else 0
+        if quiet_rounds == 3:
+            return
+        time.sleep(0.05)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,9 @@
 """The review page in a browser: one key a verdict, the next unit follows, nothing is lost."""
 
+import re
+
 import pytest
+from playwright.sync_api import expect
 
 from labels.models import Assignment, Retraction, Review
 from tests.browser.conftest import POINT, sign_in
@@ -20,12 +23,21 @@ def address(audit) -> str:
 
 def ready(page) -> None:
     """The opening view has settled: the whole search disc was on screen."""
-    page.wait_for_function("document.getElementById('seen').textContent.startsWith('100')")
+    expect(page.locator("#seen")).to_have_text(re.compile("^100"))
+
+
+def judge(page, *keys: str) -> None:
+    """Press the keys of one verdict and wait for the next unit's opening view."""
+    mine = int(page.locator("#n-mine").inner_text())
+    for key in keys:
+        page.keyboard.press(key)
+    expect(page.locator("#n-mine")).to_have_text(str(mine + 1))
+    ready(page)
 
 
 def sent(page, n: int) -> None:
     """The server has answered for n verdicts."""
-    page.wait_for_function("document.getElementById('unsent').textContent.startsWith('0')")
+    expect(page.locator("#unsent")).to_have_text(re.compile("^0"))
     for _ in range(100):
         if Review.objects.count() >= n:
             return
@@ -34,13 +46,9 @@ def sent(page, n: int) -> None:
 
 
 def test_one_key_a_verdict_and_the_next_unit_follows(page, audit):
-    page.keyboard.press("d")
-    ready(page)
-    page.keyboard.press("j")
-    ready(page)
-    page.keyboard.press("k")
-    page.keyboard.press("1")
-    ready(page)
+    judge(page, "d")
+    judge(page, "j")
+    judge(page, "k", "1")
     sent(page, 3)
     verdicts = list(Review.objects.order_by("pk").values_list("verdict", "reason", "input"))
     assert verdicts == [("confirm", "", "key"), ("reject", "natural_ground", "key"), ("unsure", "cloud", "key")]
@@ -49,12 +57,9 @@ def test_one_key_a_verdict_and_the_next_unit_follows(page, audit):
 
 
 def test_positions_mirror_digits_and_letters(page):
-    page.keyboard.press("1")
-    ready(page)
-    page.keyboard.press("c")
-    ready(page)
-    page.keyboard.press("x")
-    ready(page)
+    judge(page, "1")
+    judge(page, "c")
+    judge(page, "x")
     sent(page, 3)
     assert list(Review.objects.order_by("pk").values_list("verdict", flat=True)) == ["confirm", "confirm", "reject"]
 
@@ -103,19 +108,18 @@ def test_a_move_without_a_mark_says_what_to_do(page):
 
 
 def test_undo_brings_the_unit_back(page):
-    first = page.evaluate("document.getElementById('n-mine').textContent")
-    page.keyboard.press("d")
-    ready(page)
+    first = page.locator("#n-mine").inner_text()
+    judge(page, "d")
     sent(page, 1)
     page.keyboard.press("Control+z")
     ready(page)
-    page.wait_for_function("document.getElementById('unsent').textContent.startsWith('0')")
+    expect(page.locator("#unsent")).to_have_text(re.compile("^0"))
     for _ in range(60):
         if Retraction.objects.exists():
             break
         page.wait_for_timeout(50)
     assert Retraction.objects.count() == 1
-    assert page.evaluate("document.getElementById('n-mine').textContent") == first
+    expect(page.locator("#n-mine")).to_have_text(first)
     page.keyboard.press("k")
     page.keyboard.press("6")
     sent(page, 2)
@@ -147,7 +151,7 @@ def test_a_verdict_survives_kill_9_of_the_web_process(page, web, audit):
     """The server is dead when the key is pressed; the verdict waits on disk and arrives when it is back, once."""
     web.kill()
     page.keyboard.press("d")
-    page.wait_for_function("document.getElementById('unsent').textContent.startsWith('1')")
+    expect(page.locator("#unsent")).to_have_text(re.compile("^1"))
     assert Review.objects.count() == 0
     web.start()
     sent(page, 1)
@@ -158,7 +162,7 @@ def test_a_verdict_survives_closing_the_page(page, web, audit, annotator):
     """Given offline, the tab closed, opened again later by the same person in the same browser."""
     page.context.set_offline(True)
     page.keyboard.press("d")
-    page.wait_for_function("document.getElementById('unsent').textContent.startsWith('1')")
+    expect(page.locator("#unsent")).to_have_text(re.compile("^1"))
     again = page.context.new_page()
     page.close()
     again.context.set_offline(False)
@@ -172,7 +176,7 @@ def test_signed_out_keeps_the_verdict_and_another_person_does_not_send_it(
     cookies = page.context.cookies()
     page.context.clear_cookies()
     page.keyboard.press("d")
-    page.wait_for_function("!document.getElementById('strip-link').hidden")
+    expect(page.locator("#strip-link")).to_be_visible()
     other = page.context.new_page()
     sign_in(other, second_annotator)
     other.goto(address(audit))
@@ -188,7 +192,7 @@ def test_signed_out_keeps_the_verdict_and_another_person_does_not_send_it(
 def test_a_reject_with_part_of_the_disc_unseen_is_not_sent(open_page, annotator, audit):
     page = open_page(annotator, width=390, height=500)
     page.goto(address(audit))
-    page.wait_for_function("/^[1-9]/.test(document.getElementById('seen').textContent)")
+    expect(page.locator("#seen")).to_have_text(re.compile("^[1-9]"))
     page.keyboard.press("j")
     assert "Press N" in page.locator("#strip").inner_text()
     for _ in range(12):
@@ -200,9 +204,10 @@ def test_a_reject_with_part_of_the_disc_unseen_is_not_sent(open_page, annotator,
 
 
 def test_the_end_of_the_queue_says_so(page, audit):
-    for k in range(1, 7):
-        page.keyboard.press("d")
-        sent(page, k)
+    for _ in range(5):
+        judge(page, "d")
+    page.keyboard.press("d")
+    sent(page, 6)
     page.get_by_role("heading", name="Nothing left for you in this queue").wait_for()
     assert not Assignment.objects.exclude(state="done").exists()
 
@@ -211,7 +216,7 @@ def test_without_script_a_form_judges(open_page, annotator, audit):
     page = open_page(annotator, java_script_enabled=False)
     page.goto(address(audit))
     assert page.locator("figure image").count() >= 8
-    page.get_by_label("What do you see?").select_option("move")
+    page.locator("#plain").get_by_label("What do you see?").select_option("move")
     page.get_by_label("Move: metres east").fill("120")
     page.get_by_label("Move: metres north").fill("-50")
     page.get_by_role("button", name="Save the verdict").click()
@@ -225,7 +230,7 @@ def test_without_script_a_form_judges(open_page, annotator, audit):
 def test_a_plain_reject_counts_what_was_shown(open_page, annotator, audit):
     page = open_page(annotator, java_script_enabled=False)
     page.goto(address(audit))
-    page.get_by_label("What do you see?").select_option("reject")
+    page.locator("#plain").get_by_label("What do you see?").select_option("reject")
     page.get_by_role("button", name="Save the verdict").click()
     assert Review.objects.get().share_seen > 0.9
 
@@ -233,7 +238,7 @@ def test_a_plain_reject_counts_what_was_shown(open_page, annotator, audit):
 def test_a_phone_judges_by_touch(open_page, annotator, audit):
     page = open_page(annotator, width=390, height=844, has_touch=True, is_mobile=True)
     page.goto(address(audit))
-    page.wait_for_function("/^[1-9]/.test(document.getElementById('seen').textContent)")
+    expect(page.locator("#seen")).to_have_text(re.compile("^[1-9]"))
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.get_by_role("button", name="Confirm").tap()
     sent(page, 1)
