@@ -20,7 +20,7 @@ def pages(project, audit, annotator, admin) -> list[str]:
         workflow.record_review(unit, annotator, given())
     release = making.make_release(project, [audit]).release
     making.file_of(release, "csv")
-    job = Job.objects.filter(project=project).first()
+    job = Job.objects.create(project=project, kind=Job.Kind.LOAD_AREAS, subject="provinces")
     slug, register = project.slug, audit.register
     record = units[0].site_record
     upload = Upload.objects.create(project=project, file_name="gone.csv", n_bytes=1, uploaded_by=admin)
