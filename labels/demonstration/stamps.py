@@ -150,7 +150,7 @@ class StampMaker:
     def soil(self, x: float, y: float) -> np.ndarray:
         """Colour of freshly dug ground at a place."""
         red = float(np.clip(0.5 + 0.9 * self.country.noise(13)(x, y, 8000, 3), 0, 1))
-        return (1 - red) * np.array([204, 182, 144.0], np.float32) + red * np.array([198, 154, 108.0], np.float32)
+        return (1 - red) * np.array([204, 188, 154.0], np.float32) + red * np.array([196, 156, 112.0], np.float32)
 
     # artisanal ------------------------------------------------------------------------------------------------------
 
@@ -208,6 +208,18 @@ class StampMaker:
                 w, q = pond[rows, cols], pond_hue[rows, cols]
                 q[...] = np.where(level > w, hue[k], q)
                 np.maximum(w, level, out=w)
+        for _ in range(int(2 + n / 6)):  # washed flats: bare, without a pit
+            k = int(rng.integers(n))
+            fu, fv, r = pu[k] + rng.normal(0, 12), pv[k] + rng.normal(0, 8), rng.uniform(9, 24)
+            if not opened[k]:
+                continue
+            rows, cols = self._near(canvas, mine, fu, fv, 2 * r + 12)
+            if rows.stop > rows.start and cols.stop > cols.start:
+                d = np.hypot((wu[rows, cols] - fu) / 1.5, wv[rows, cols] - fv)
+                part = ground[rows, cols]
+                np.maximum(part, 0.8 - d / (1.2 * r), out=part)
+                height[rows, cols] *= 1 - 0.7 * np.exp(-((d / r) ** 2))
+                height[rows, cols] += 0.25 * np.exp(-((d / r) ** 2))
         n_heaps = int(n * 1.6)
         hu, hv = rng.uniform(-0.52, 0.52, n_heaps) * mine.length_m, rng.normal(0, 0.27, n_heaps) * mine.width_m
         for k in range(n_heaps):
@@ -331,12 +343,12 @@ class StampMaker:
         wave = 1 + 0.2 * noise(400 * np.cos(tt), 400 * np.sin(tt) + 5e4 * (600 + mine.ident), 500, 4)
         edge = np.interp(angle % (2 * np.pi), tt, wave).astype(np.float32)
         rho = np.sqrt((u / a) ** 2 + (v / b) ** 2) / edge
-        bare = smoothstep(1.005, 0.965, rho + 0.010 * clump + 0.004 * fine)
+        bare = smoothstep(1.005, 0.975, rho + 0.022 * clump + 0.006 * fine)
         base = (self.soil(mine.x, mine.y) * 0.55 + 0.45 * np.array([176, 160, 142.0])).astype(np.float32)
         ground = base[:, None, None] * (0.97 + 0.05 * clump + 0.035 * fine + 0.09 * rolling)
         canvas.paint(bare, ground)
         # patches of grass where nobody drives
-        grassy = smoothstep(0.45, 0.95, rolling + 0.25 * clump2) * smoothstep(0.35, 0.8, rho) * bare
+        grassy = smoothstep(0.05, 0.85, rolling + 0.45 * clump2) * smoothstep(0.45, 0.85, rho) * bare
         canvas.paint(
             0.85 * grassy, np.array([122, 124, 78.0], np.float32)[:, None, None] * (1 + 0.09 * fine + 0.06 * clump)
         )
@@ -345,21 +357,22 @@ class StampMaker:
         # the pit, in benches
         pu, pv = -0.22 * mine.length_m, rng.uniform(-0.1, 0.1) * mine.width_m
         pa, pb = 0.40 * mine.length_m, 0.40 * mine.width_m
-        warp = 0.10 * self._slow(canvas, 141, 300.0) + 0.012 * clump
+        warp = 0.075 * self._slow(canvas, 141, 340.0) + 0.004 * clump
         q = np.sqrt(((u - pu) / pa) ** 2 + ((v - pv) / pb) ** 2) + warp
         n_benches = int(np.clip(pb / 20, 5, 11))
         depth = np.clip(1 - q, 0, 0.92) / 0.92 * n_benches
-        # the ramp winds down: depth shifts by one bench each turn
-        turn = np.arctan2((v - pv) / pb, (u - pu) / pa) / (2 * np.pi)
-        spiral = np.where(depth > 0, np.clip(depth + 0.9 * turn, 0, n_benches), 0)
-        step = np.floor(spiral)
-        within = spiral - step
+        step = np.floor(depth)
+        within = depth - step
         face = smoothstep(0.0, 0.05, within) * (1 - smoothstep(0.30, 0.36, within))
         height = height - 9.0 * (step + smoothstep(0.0, 0.34, within)) * (depth > 0)
+        # the ramp winds down once around
+        turn = np.arctan2((v - pv) / pb, (u - pu) / pa) / (2 * np.pi) + 0.5
+        ramp = smoothstep(0.42, 0.30, np.abs(depth - 0.15 - 0.85 * n_benches * turn)) * (depth > 0.05)
+        height = height * (1 - ramp) + ramp * -9.0 * np.clip(0.85 * n_benches * turn, 0, n_benches)
         in_pit = smoothstep(0.0, 0.05, depth)
         rock = np.array([150, 140, 128.0]) * 0.6 + 0.4 * base
         strata = 0.06 * np.sin(step * 2.4 + mine.ident) + 0.04 * rolling
-        canvas.paint(in_pit, rock[:, None, None] * (1.05 + strata + 0.03 * fine + 0.03 * clump - 0.20 * face))
+        canvas.paint(in_pit, rock[:, None, None] * (1.05 + strata + 0.03 * fine + 0.03 * clump - 0.16 * face * (1 - ramp) + 0.10 * ramp))
         sump = smoothstep(n_benches - 1.1, n_benches - 0.9, depth + 0.12 * clump)
         height = np.where(depth > n_benches - 1, height * (1 - sump) - 9.0 * n_benches * sump, height)
         # waste dumps: flat tops, terraced flanks, gullies
@@ -373,8 +386,8 @@ class StampMaker:
             )
             rise = np.clip(1 - d, 0, 0.55) / 0.55 * 3
             tier = np.floor(rise) + smoothstep(0.0, 0.42, rise - np.floor(rise))
-            height = height + 11.0 * np.minimum(tier, 3) * (rise > 0) * (k == 0 or 1)
             if k == 0:
+                height = height + 11.0 * np.minimum(tier, 3) * (rise > 0)
                 gully = np.sin(46 * np.arctan2(v - dv, u - du) + 3 * clump2)
                 height = height + 0.5 * gully * smoothstep(0.0, 0.3, rise) * (rise < 2.9)
                 tone = np.array([168, 150, 126.0]) * (0.9 + 0.02 * mine.ident)
@@ -382,10 +395,10 @@ class StampMaker:
                     smoothstep(0.0, 0.12, rise), tone[:, None, None] * (1 + 0.04 * clump + 0.03 * fine + 0.05 * rolling)
                 )
             else:
-                self._tailings(canvas, u, v, du, dv, 1.5 * da, 1.55 * db, fine, clump, rolling)
-                height = height - 11.0 * np.minimum(tier, 3) * (rise > 0)
+                tailings = (u, v, du, dv, 1.5 * da, 1.55 * db, fine, clump, rolling)
         shade = relief_shade(ndimage.gaussian_filter(height, 0.7), self.sun, 0.8)
-        canvas.rgb *= np.clip(shade, 0.42, 1.35)
+        canvas.rgb *= np.clip(shade, 0.5, 1.3)
+        self._tailings(canvas, *tailings)
         canvas.paint(0.95 * sump * in_pit, np.array([74, 122, 118.0], np.float32)[:, None, None] * (1 + 0.01 * fine))
         self._haul_roads(canvas, mine, rng, base)
         self._plant(canvas, mine, rng)
@@ -482,7 +495,7 @@ class StampMaker:
         bent_u, bent_v = u + 9 * slow, v - 8 * slow
         for axis in (bent_u, bent_v):
             off = np.abs((axis + pitch / 2) % pitch - pitch / 2)
-            street = smoothstep(3.4, 2.0, off + 0.3 * fine) * smoothstep(1.0, 0.8, rho)
+            street = smoothstep(3.4, 2.0, off + 0.3 * fine) * smoothstep(0.92, 0.7, rho + 0.08 * clump)
             canvas.paint((0.75 if place.is_town else 0.4) * street, base[:, None, None] * (1.10 + 0.03 * fine))
         tin = np.array(
             [[205, 208, 210], [184, 188, 190], [158, 112, 86], [136, 92, 74], [168, 146, 112], [120, 140, 158]], float
@@ -516,9 +529,9 @@ class StampMaker:
             )  # fmt: skip
             placed += 1
         # trees in the yards
-        trees = canvas.texture(t.woodland.cover, 120) * smoothstep(0.0, 1.0, slow + 0.4 + 0.3 * rho)
+        trees = canvas.texture(t.woodland.cover, 120) * smoothstep(0.2, 1.6, slow + 0.4 + 0.3 * rho)
         leaf = canvas.texture(t.woodland.shade, 120) / np.maximum(canvas.texture(t.woodland.cover, 120), 0.2)
-        hide = smoothstep(0.35, 0.8, trees) * 0.9
+        hide = smoothstep(0.35, 0.8, trees) * (0.8 if place.is_town else 0.5)
         canvas.rgb += (
             hide * canvas.alpha * np.array([62, 82, 44.0], np.float32)[:, None, None] * leaf - hide * canvas.rgb
         )
