@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from math import ceil, floor, pi
 from pathlib import Path
+from weakref import WeakKeyDictionary, proxy
 
 import numpy as np
 import rasterio
@@ -25,6 +26,7 @@ MIN_ZOOM = 13
 LATTICE_M = 16 * BASE_M  # spacing of the nodes on which slow fields are computed
 CHUNK = 32  # nodes
 BLOCK_PX = 512
+KEEP_CHUNKS = 5000
 
 
 def resolution_m(zoom: int) -> float:
@@ -114,41 +116,30 @@ def sun_on(on: date) -> Sun:
     return Sun(float(round(azimuth / 20) * 20), 54.0)
 
 
-class Painter:
-    """Draws one country on one date; keeps slow fields and stamps between windows."""
+FIELDS = ("forest", "tone", "hue", "red", "shade", "farm", "shore", "river_gap", "patch")
 
-    def __init__(self, country: Country, on: date, *, look: Look | None = None):
-        self.country, self.on = country, on
-        self.look = look or Look.of_day(on)
-        self.sun = sun_on(on)
-        self.textures = ground_textures(country.seed, self.sun)
-        self.stamps = StampMaker(country, self.textures, self.sun, on)
-        self._chunks: OrderedDict[tuple[int, int], np.ndarray] = OrderedDict()
-        self._cuts_of: PixelWindow | None = None
-        self._cuts: dict[str, np.ndarray] = {}
-        self._turbidity = country.turbidity(on)
+
+class Land:
+    """The slow fields of a country under one sun, on a lattice, kept in chunks; dates share it."""
+
+    _kept: WeakKeyDictionary = WeakKeyDictionary()
+
+    def __init__(self, country: Country, sun: Sun):
+        self.country, self.sun = proxy(country), sun
         settled = country.settlements
         self._settlement_tree = cKDTree([(s.x, s.y) for s in settled])
         self._settlement_radius = np.array([s.radius_m for s in settled])
-        self._segments = self._road_segments()
-        self._things = [*country.look_alikes, *country.industrial_mines, *country.mines, *settled]
-        self._thing_at = np.array([(t.x, t.y, stamp_reach_m(t)) for t in self._things])
+        self._chunks: OrderedDict[tuple[int, int], np.ndarray] = OrderedDict()
 
-    def _road_segments(self) -> np.ndarray:
-        """(n, 6): ends, half width, 1 for a road of some width; only what exists on the date."""
-        now, rows = years_since_epoch(self.on), []
-        for road in [*self.country.roads, *self.country.mine_tracks]:
-            if road.opened <= now:
-                n = len(road.xy) - 1
-                extra = np.full((n, 2), (road.half_width_m, float(road.kind == "road")))
-                rows.append(np.hstack([road.xy[:-1], road.xy[1:], extra]))
-        return np.concatenate(rows)
+    @classmethod
+    def of(cls, country: Country, sun: Sun) -> "Land":
+        """The one Land of a country and sun."""
+        suns = cls._kept.setdefault(country, {})
+        if sun not in suns:
+            suns[sun] = cls(country, sun)
+        return suns[sun]
 
-    # slow fields ----------------------------------------------------------------------------------------------------
-
-    _FIELDS = ("forest", "tone", "hue", "red", "shade", "farm", "shore", "river_gap", "patch")
-
-    def _chunk(self, i: int, j: int) -> np.ndarray:
+    def chunk(self, i: int, j: int) -> np.ndarray:
         """Fields on CHUNK x CHUNK lattice nodes: (field, row, column); rows run south."""
         key = (i, j)
         if key in self._chunks:
@@ -185,9 +176,9 @@ class Painter:
                 gap,
                 c.noise(23)(x, y, 700, 5, 0.6),
             ]
-        ).astype(np.float32)
+        ).astype(np.float16)
         self._chunks[key] = out
-        if len(self._chunks) > 1500:
+        if len(self._chunks) > KEEP_CHUNKS:
             self._chunks.popitem(last=False)
         return out
 
@@ -202,6 +193,39 @@ class Painter:
         belt = np.clip(1 - np.minimum(self.country.shore_m(x, y), 1e9) / 300, 0, 1)
         return np.clip(0.95 * near + 0.35 * shifting * (0.25 + near) + 0.05 - belt, 0, 1)
 
+
+class Painter:
+    """Draws one country on one date; keeps slow fields and stamps between windows."""
+
+    def __init__(self, country: Country, on: date, *, look: Look | None = None):
+        self.country, self.on = country, on
+        self.look = look or Look.of_day(on)
+        self.sun = sun_on(on)
+        self.textures = ground_textures(country.seed, self.sun)
+        self.land = Land.of(country, self.sun)
+        # coarse scenes take stamps drawn at zoom 16, four times faster
+        self._stamps = {
+            zoom: StampMaker(country, self.textures, self.sun, on, zoom) for zoom in (BASE_ZOOM, BASE_ZOOM - 1)
+        }
+        self._cuts_of: PixelWindow | None = None
+        self._cuts: dict[str, np.ndarray] = {}
+        self._turbidity = country.turbidity(on)
+        self._segments = self._road_segments()
+        self._things = [*country.look_alikes, *country.industrial_mines, *country.mines, *country.settlements]
+        self._thing_at = np.array([(t.x, t.y, stamp_reach_m(t)) for t in self._things])
+
+    def _road_segments(self) -> np.ndarray:
+        """(n, 6): ends, half width, 1 for a road of some width; only what exists on the date."""
+        now, rows = years_since_epoch(self.on), []
+        for road in [*self.country.roads, *self.country.mine_tracks]:
+            if road.opened <= now:
+                n = len(road.xy) - 1
+                extra = np.full((n, 2), (road.half_width_m, float(road.kind == "road")))
+                rows.append(np.hstack([road.xy[:-1], road.xy[1:], extra]))
+        return np.concatenate(rows)
+
+    # slow fields ----------------------------------------------------------------------------------------------------
+
     def _fields(self, win: PixelWindow) -> dict[str, np.ndarray]:
         """Fields at every pixel, linear between nodes: name to (height, width)."""
         per = 2.0 ** (BASE_ZOOM - win.zoom) / 16.0  # nodes per pixel
@@ -209,17 +233,16 @@ class Painter:
         v = (win.row + np.arange(win.height) + 0.5) * per
         i0, j0 = floor(u[0]), floor(v[0])
         ni, nj = floor(u[-1]) + 2 - i0, floor(v[-1]) + 2 - j0
-        nodes = np.empty((len(self._FIELDS), nj, ni), np.float32)
+        nodes = np.empty((len(FIELDS), nj, ni), np.float32)
         for cj in range(j0 // CHUNK, (j0 + nj - 1) // CHUNK + 1):
             for ci in range(i0 // CHUNK, (i0 + ni - 1) // CHUNK + 1):
                 a, b = max(j0, cj * CHUNK), min(j0 + nj, (cj + 1) * CHUNK)
                 e, f = max(i0, ci * CHUNK), min(i0 + ni, (ci + 1) * CHUNK)
-                part = self._chunk(ci, cj)[:, a - cj * CHUNK : b - cj * CHUNK, e - ci * CHUNK : f - ci * CHUNK]
+                part = self.land.chunk(ci, cj)[:, a - cj * CHUNK : b - cj * CHUNK, e - ci * CHUNK : f - ci * CHUNK]
                 nodes[:, a - j0 : b - j0, e - i0 : f - i0] = part
         iu, jv = np.floor(u).astype(int), np.floor(v).astype(int)
         fu, fv = (u - iu).astype(np.float32), (v - jv).astype(np.float32)
-        self._nodes = nodes
-        return {name: between(nodes[k], jv - j0, fv, iu - i0, fu) for k, name in enumerate(self._FIELDS)}
+        return {name: between(nodes[k], jv - j0, fv, iu - i0, fu) for k, name in enumerate(FIELDS)}
 
     # the picture ----------------------------------------------------------------------------------------------------
 
@@ -291,7 +314,7 @@ class Painter:
             ground *= ground_texture * light * shade_by_relief
             trees = leaf[k] + (leaf_other[k] - leaf[k]) * hue
             trees += savanna * (5.0, 2.0, 1.0)[k]
-            speckle = (7.0, 4.2, 1.4)[k]
+            speckle = (5.5, 4.2, 1.8)[k]
             out[k] = ground + (trees * shade + speckle * tone) * macro
         return out, tall
 
@@ -350,7 +373,7 @@ class Painter:
         used = np.flatnonzero(present)
         x, y = col[used] * BASE_M - HALF_WORLD_M, HALF_WORLD_M - row[used] * BASE_M
         key = (np.int64(self.country.seed), np.floor(row[used]), np.floor(col[used]))
-        farm = self.farming(x, y)
+        farm = self.land.farming(x, y)
         active = (hash_uniform(*key, 1) < 0.94 * smoothstep(0.18, 0.9, farm)) & (self.country.shore_m(x, y) > 120)
         if not active.any():
             return
@@ -391,12 +414,13 @@ class Painter:
         west, south, east, north = win.bounds_m
         x, y, reach = self._thing_at.T
         near = (x + reach > west) & (x - reach < east) & (y + reach > south) & (y - reach < north)
-        level = BASE_ZOOM - win.zoom
+        maker = self._stamps[BASE_ZOOM if win.zoom >= BASE_ZOOM - 2 else BASE_ZOOM - 1]
+        level = maker.zoom - win.zoom
         for k in np.flatnonzero(near):
             thing = self._things[k]
             if _layer(thing) != layer:
                 continue
-            stamp = self.stamps.of(thing)
+            stamp = maker.of(thing)
             if stamp is None:
                 continue
             picture = stamp.levels[level]
@@ -432,7 +456,12 @@ class Painter:
         x = (i0 + np.arange(ni) + off) * node_m - HALF_WORLD_M
         y = HALF_WORLD_M - (j0 + np.arange(nj) + off) * node_m
         at = np.stack(np.broadcast_arrays(x[None, :], y[:, None]), axis=-1)
-        gap, which = points["tree"].query(at, distance_upper_bound=130)
+        # ask the tree only near rivers: the gap at the pixel of each node tells
+        row_at = np.clip(np.floor((j0 + np.arange(nj) + off) * px_per_node).astype(int) - win.row, 0, win.height - 1)
+        col_at = np.clip(np.floor((i0 + np.arange(ni) + off) * px_per_node).astype(int) - win.col, 0, win.width - 1)
+        close = f["river_gap"][np.ix_(row_at, col_at)] < 75
+        gap, which = np.full((nj, ni), np.inf), np.zeros((nj, ni), int)
+        gap[close], which[close] = points["tree"].query(at[close], distance_upper_bound=130)
         far = ~np.isfinite(gap)
         which = np.where(far, 0, which)
         hw = points["half_width_m"][which]
@@ -457,7 +486,9 @@ class Painter:
         edge = edge + wobble
         # reeds and young growth on the banks, then sand, then water
         bank = smoothstep(14 + 0.35 * hw, 1.0, edge + 5 * f["patch"]) * 0.62
-        pad.lay(bank, np.array([104, 122, 62.0], np.float32)[:, None, None] * (0.94 + 0.07 * clump + 0.07 * fine), where)
+        pad.lay(
+            bank, np.array([104, 122, 62.0], np.float32)[:, None, None] * (0.94 + 0.07 * clump + 0.07 * fine), where
+        )
         low_water = 1.15 - 0.5 * self.look.green
         bar = smoothstep(0.06, 0.75, inner + 0.30 * f["patch"]) * hw * 1.05 * low_water * smoothstep(4.0, 12.0, hw)
         sand = smoothstep(3.5, 0.5, edge - 0.10 * bar) * smoothstep(0.4, 2.0, bar)

@@ -1,7 +1,7 @@
 """Things drawn by hand, one at a time: workings, industrial pits, houses, kilns.
 
-A stamp is a picture with transparency at zoom 17, laid over the landscape by `drawing`. It is drawn whole, whatever
-part of it a window shows, so its pixels do not depend on the window; coarser zooms average it.
+A stamp is a picture with transparency at zoom 17 (16 for coarse scenes), laid over the landscape by `drawing`. It is
+drawn whole, whatever part of it a window shows, so its pixels do not depend on the window; coarser zooms average it.
 """
 
 from collections import OrderedDict
@@ -16,6 +16,7 @@ from labels.demonstration.terrain import Country, IndustrialMine, LookAlike, Min
 from labels.demonstration.textures import BASE_M, BASE_ZOOM, Sun, Textures, halve
 
 HALF_WORLD_M = 20037508.342789244
+KEEP_BYTES = 220_000_000
 ALIGN_PX = 16  # stamps begin on multiples of this, so that they can be halved four times
 
 
@@ -33,22 +34,24 @@ class Stamp:
 
 
 class Canvas:
-    """Pixels of zoom 17 around a place, onto which shapes are painted."""
+    """Pixels around a place, of zoom 17 or 16, onto which shapes are painted."""
 
-    def __init__(self, x: float, y: float, reach_m: float):
-        self.col = int(((x - reach_m + HALF_WORLD_M) / BASE_M) // ALIGN_PX * ALIGN_PX)
-        self.row = int(((HALF_WORLD_M - y - reach_m) / BASE_M) // ALIGN_PX * ALIGN_PX)
-        n = int(np.ceil(2 * reach_m / BASE_M / ALIGN_PX) + 1) * ALIGN_PX
+    def __init__(self, x: float, y: float, reach_m: float, zoom: int):
+        self.zoom, self.px_m = zoom, BASE_M * 2 ** (BASE_ZOOM - zoom)
+        self.col = int(((x - reach_m + HALF_WORLD_M) / self.px_m) // ALIGN_PX * ALIGN_PX)
+        self.row = int(((HALF_WORLD_M - y - reach_m) / self.px_m) // ALIGN_PX * ALIGN_PX)
+        n = int(np.ceil(2 * reach_m / self.px_m / ALIGN_PX) + 1) * ALIGN_PX
         self.size = n
-        self.dx = ((self.col + np.arange(n) + 0.5) * BASE_M - HALF_WORLD_M - x).astype(np.float32)[None, :]
-        self.dy = (HALF_WORLD_M - (self.row + np.arange(n) + 0.5) * BASE_M - y).astype(np.float32)[:, None]
+        self.dx = ((self.col + np.arange(n) + 0.5) * self.px_m - HALF_WORLD_M - x).astype(np.float32)[None, :]
+        self.dy = (HALF_WORLD_M - (self.row + np.arange(n) + 0.5) * self.px_m - y).astype(np.float32)[:, None]
         self.x, self.y = x, y
         self.rgb = np.zeros((3, n, n), np.float32)
         self.alpha = np.zeros((n, n), np.float32)
 
     def texture(self, mip, shift: int = 0) -> np.ndarray:
         """A ground texture at this place (height, width)."""
-        return mip.cut(BASE_ZOOM, self.col + shift, self.row + 2 * shift, self.size, self.size)
+        shift >>= BASE_ZOOM - self.zoom
+        return mip.cut(self.zoom, self.col + shift, self.row + 2 * shift, self.size, self.size)
 
     def turned(self, angle: float) -> tuple[np.ndarray, np.ndarray]:
         """Coordinates along and across a direction, metres, (height, width)."""
@@ -85,7 +88,7 @@ class Canvas:
             ox, oy = dx + off * sx, dy - off * sy
             u, v = ox * c + oy * s, -ox * s + oy * c
             edge = np.minimum(length / 2 - np.abs(u), width / 2 - np.abs(v))
-            cover = np.clip(edge / BASE_M + 0.5, 0, 1)
+            cover = np.clip(edge / self.px_m + 0.5, 0, 1)
             if is_shadow:
                 self.rgb[:, rows, cols] *= 1 - 0.5 * cover
                 continue
@@ -109,9 +112,9 @@ class Canvas:
         return Stamp(self.col, self.row, levels)
 
 
-def relief_shade(height_m: np.ndarray, sun: Sun, strength: float = 1.0) -> np.ndarray:
-    """Brightness (1 on level ground) of a surface of heights in metres, zoom 17 pixels."""
-    gy, gx = np.gradient(height_m, BASE_M)
+def relief_shade(height_m: np.ndarray, px_m: float, sun: Sun, strength: float = 1.0) -> np.ndarray:
+    """Brightness (1 on level ground) of a surface of heights in metres on pixels of `px_m` metres."""
+    gy, gx = np.gradient(height_m, px_m)
     sx, sy = sun.towards
     el = np.radians(sun.elevation_deg)
     lit = (np.sin(el) - strength * (gx * sx + gy * sy) * np.cos(el)) / np.sqrt(1 + strength**2 * (gx * gx + gy * gy))
@@ -121,10 +124,9 @@ def relief_shade(height_m: np.ndarray, sun: Sun, strength: float = 1.0) -> np.nd
 class StampMaker:
     """Draws the stamps of a country and keeps the latest ones."""
 
-    def __init__(self, country: Country, textures: Textures, sun: Sun, on: date, keep_bytes: int = 160_000_000):
-        self.country, self.textures, self.sun, self.on = country, textures, sun, on
+    def __init__(self, country: Country, textures: Textures, sun: Sun, on: date, zoom: int = BASE_ZOOM):
+        self.country, self.textures, self.sun, self.on, self.zoom = country, textures, sun, on, zoom
         self._kept: OrderedDict[tuple, Stamp | None] = OrderedDict()
-        self._keep_bytes = keep_bytes
         self._n_bytes = 0
 
     def of(self, thing) -> Stamp | None:
@@ -142,7 +144,7 @@ class StampMaker:
         stamp = draw[type(thing)](thing)
         self._kept[key] = stamp
         self._n_bytes += stamp.n_bytes if stamp else 0
-        while self._n_bytes > self._keep_bytes:
+        while self._n_bytes > KEEP_BYTES:
             _, old = self._kept.popitem(last=False)
             self._n_bytes -= old.n_bytes if old else 0
         return stamp
@@ -159,7 +161,7 @@ class StampMaker:
         if extent <= 0 or regrown >= 0.97:
             return None
         rng = np.random.default_rng([self.country.seed, 61, mine.ident])
-        canvas = Canvas(mine.x, mine.y, 0.62 * max(mine.length_m, mine.width_m) + 85)
+        canvas = Canvas(mine.x, mine.y, 0.62 * max(mine.length_m, mine.width_m) + 85, self.zoom)
         t = self.textures
         fine, clump, clump2 = canvas.texture(t.grass, 37), canvas.texture(t.clump, 91), canvas.texture(t.clump, 411)
         ripple = canvas.texture(t.grass, 503)
@@ -233,7 +235,7 @@ class StampMaker:
         ragged = ground + 0.10 * clump + 0.07 * fine
         bare = smoothstep(0.02, 0.16, ragged) * smoothstep(-2.1, -1.5, clump2 + 2.2 * np.clip(ragged, 0, 0.4))
         height += 0.10 * fine + 0.16 * clump
-        shade = relief_shade(ndimage.gaussian_filter(height, 0.8), self.sun, 0.72)
+        shade = relief_shade(ndimage.gaussian_filter(height, 0.8), canvas.px_m, self.sun, 0.72)
 
         base = self.soil(mine.x, mine.y)
         pale = base + np.array([26, 29, 32], np.float32)
@@ -330,7 +332,7 @@ class StampMaker:
 
     def _industrial(self, mine: IndustrialMine) -> Stamp:
         rng = np.random.default_rng([self.country.seed, 62, mine.ident])
-        canvas = Canvas(mine.x, mine.y, 1.0 * mine.length_m + 40)
+        canvas = Canvas(mine.x, mine.y, 1.0 * mine.length_m + 40, self.zoom)
         t = self.textures
         fine, clump, clump2 = canvas.texture(t.grass, 5), canvas.texture(t.clump, 19), canvas.texture(t.clump, 333)
         u, v = canvas.turned(mine.angle)
@@ -372,7 +374,10 @@ class StampMaker:
         in_pit = smoothstep(0.0, 0.05, depth)
         rock = np.array([150, 140, 128.0]) * 0.6 + 0.4 * base
         strata = 0.06 * np.sin(step * 2.4 + mine.ident) + 0.04 * rolling
-        canvas.paint(in_pit, rock[:, None, None] * (1.05 + strata + 0.03 * fine + 0.03 * clump - 0.16 * face * (1 - ramp) + 0.10 * ramp))
+        canvas.paint(
+            in_pit,
+            rock[:, None, None] * (1.05 + strata + 0.03 * fine + 0.03 * clump - 0.16 * face * (1 - ramp) + 0.10 * ramp),
+        )
         sump = smoothstep(n_benches - 1.1, n_benches - 0.9, depth + 0.12 * clump)
         height = np.where(depth > n_benches - 1, height * (1 - sump) - 9.0 * n_benches * sump, height)
         # waste dumps: flat tops, terraced flanks, gullies
@@ -396,7 +401,7 @@ class StampMaker:
                 )
             else:
                 tailings = (u, v, du, dv, 1.5 * da, 1.55 * db, fine, clump, rolling)
-        shade = relief_shade(ndimage.gaussian_filter(height, 0.7), self.sun, 0.8)
+        shade = relief_shade(ndimage.gaussian_filter(height, 0.7), canvas.px_m, self.sun, 0.8)
         canvas.rgb *= np.clip(shade, 0.5, 1.3)
         self._tailings(canvas, *tailings)
         canvas.paint(0.95 * sump * in_pit, np.array([74, 122, 118.0], np.float32)[:, None, None] * (1 + 0.01 * fine))
@@ -481,7 +486,7 @@ class StampMaker:
 
     def _settlement(self, place: Settlement) -> Stamp:
         rng = np.random.default_rng([self.country.seed, 63, place.ident])
-        canvas = Canvas(place.x, place.y, place.radius_m * 1.25 + 30)
+        canvas = Canvas(place.x, place.y, place.radius_m * 1.25 + 30, self.zoom)
         t = self.textures
         fine, clump = canvas.texture(t.grass, 3), canvas.texture(t.clump, 55)
         slow = self._slow(canvas, 160, 190.0)
@@ -519,8 +524,8 @@ class StampMaker:
             length = rng.uniform(7.5, 13.0) * (1.9 if place.is_town and rng.uniform() < 0.05 else 1)
             if not place.is_town:
                 length *= 0.8
-            col = int((hu * c - hv * s - canvas.dx[0, 0]) / BASE_M)
-            row = int((canvas.dy[0, 0] - hu * s - hv * c) / BASE_M)
+            col = int((hu * c - hv * s - canvas.dx[0, 0]) / canvas.px_m)
+            row = int((canvas.dy[0, 0] - hu * s - hv * c) / canvas.px_m)
             lean = float(slow[np.clip(row, 0, canvas.size - 1), np.clip(col, 0, canvas.size - 1)])
             at = (hu - 9 * lean) * c - (hv + 8 * lean) * s, (hu - 9 * lean) * s + (hv + 8 * lean) * c
             canvas.box(
@@ -541,7 +546,7 @@ class StampMaker:
         if years_since_epoch(self.on) < thing.opened:
             return None
         rng = np.random.default_rng([self.country.seed, 64, thing.ident])
-        canvas = Canvas(thing.x, thing.y, thing.size_m * 0.95 + 25)
+        canvas = Canvas(thing.x, thing.y, thing.size_m * 0.95 + 25, self.zoom)
         t = self.textures
         fine, clump, clump2 = canvas.texture(t.grass, 11), canvas.texture(t.clump, 77), canvas.texture(t.clump, 505)
         u, v = canvas.turned(thing.angle)
@@ -555,13 +560,16 @@ class StampMaker:
             height = -7.0 * (step + smoothstep(0, 0.35, depth - step)) + 0.35 * fine + 0.3 * clump2
             bare = smoothstep(1.03, 0.95, d)
             canvas.paint(
-                bare, rock[:, None, None] * (1 + 0.05 * clump + 0.04 * fine) * relief_shade(height, self.sun, 0.8)
+                bare,
+                rock[:, None, None]
+                * (1 + 0.05 * clump + 0.04 * fine)
+                * relief_shade(height, canvas.px_m, self.sun, 0.8),
             )
             for _ in range(5):
                 hu, hv, hr = -0.45 * r + rng.normal(0, 0.16) * r, rng.normal(0, 0.3) * r, rng.uniform(4, 8)
                 heap = 0.55 * hr * np.exp(-(((u - hu) ** 2 + (v - hv) ** 2) / (0.5 * hr * hr)))
                 lump = smoothstep(0.3, 1.0, heap)
-                canvas.paint(lump * bare, rock[:, None, None] * 1.05 * relief_shade(heap, self.sun, 0.9))
+                canvas.paint(lump * bare, rock[:, None, None] * 1.05 * relief_shade(heap, canvas.px_m, self.sun, 0.9))
         elif thing.kind == "kiln":
             d = np.sqrt((u / r) ** 2 + (v / (0.8 * r)) ** 2) + 0.16 * clump + 0.05 * fine
             bare = smoothstep(1.0, 0.8, d)

@@ -41,7 +41,10 @@ class Mip:
         for _ in range(levels - 1):
             sharp.append(halve(sharp[-1]))
         # optics blur by a share of a pixel whatever its size
-        self.levels = [ndimage.gaussian_filter(level, blur_px, mode="wrap") if blur_px else level for level in sharp]
+        blurs = [blur_px if k == 0 else 1.25 * blur_px for k in range(levels)]
+        self.levels = [
+            ndimage.gaussian_filter(a, b, mode="wrap") if b else a for a, b in zip(sharp, blurs, strict=True)
+        ]
 
     def cut(self, zoom: int, col: int, row: int, width: int, height: int) -> np.ndarray:
         """Values (height, width) for the window whose first pixel is (col, row) of the web-mercator zoom."""
