@@ -668,7 +668,7 @@ class Country:
 
     def _mineral(self, rng, x, y) -> int:
         value = self.mineral_at(x, y) + rng.normal(0, 0.12)
-        return int(np.searchsorted([-0.36, -0.16, 0.3, 0.38], value))
+        return int(np.searchsorted([-0.36, -0.16, 0.25, 0.32], value))
 
     @cached_property
     def mines(self) -> list[Mine]:
