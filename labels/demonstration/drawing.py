@@ -24,9 +24,9 @@ from labels.demonstration.textures import BASE_M, BASE_ZOOM, TILE_PX, Sun, groun
 
 MIN_ZOOM = 13
 LATTICE_M = 16 * BASE_M  # spacing of the nodes on which slow fields are computed
-CHUNK = 32  # nodes
+CHUNK = 64  # nodes
 BLOCK_PX = 512
-KEEP_CHUNKS = 5000
+KEEP_CHUNKS = 1400
 
 
 def resolution_m(zoom: int) -> float:
@@ -150,19 +150,22 @@ class Land:
         x = ((i * CHUNK - margin + np.arange(n)) * LATTICE_M - HALF_WORLD_M)[None, :]
         y = (HALF_WORLD_M - (j * CHUNK - margin + np.arange(n)) * LATTICE_M)[:, None]
         x, y = (np.broadcast_to(v, (n, n)) for v in (x, y))
-        height = c.elevation_m(x, y)
+        shore = c.shore_m(x, y)
+        height = c.elevation_m(x, y, shore)
         gy, gx = np.gradient(height, LATTICE_M)
         sx, sy = self.sun.towards
         shade = 1 - 1.15 * (gx * sx + gy * sy)
-        x, y = x[1:-1, 1:-1], y[1:-1, 1:-1]
+        # over the slope of the field: metres to the water's edge, also where the shore lies flat
+        gy, gx = np.gradient(shore, LATTICE_M)
+        shore = np.clip(shore / np.maximum(np.hypot(gx, gy), 0.3), -20_000, 20_000)  # kept in half precision
+        x, y, shore = (a[1:-1, 1:-1] for a in (x, y, shore))
         points = c.river_points
         gap, which = points["tree"].query(np.stack([x, y], axis=-1), distance_upper_bound=700)
         gap = np.where(np.isfinite(gap), gap - points["half_width_m"][np.minimum(which, len(points["bend"]) - 1)], 700)
-        shore = c.shore_m(x, y)
         north = (y - c.y0) / (c.y1 - c.y0)
         forest = 0.62 - 0.55 * (north - 0.35) + 0.62 * c.noise(20)(x, y, 9000, 6, 0.55)
         forest += 0.55 * np.exp(-np.maximum(gap, 0) / 90.0) * smoothstep(0.75, 0.25, forest)
-        farm = self.farming(x, y)
+        farm = self.farming(x, y, shore)
         forest -= 0.75 * smoothstep(0.25, 0.85, farm)
         out = np.stack(
             [
@@ -182,7 +185,7 @@ class Land:
             self._chunks.popitem(last=False)
         return out
 
-    def farming(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    def farming(self, x: np.ndarray, y: np.ndarray, shore: np.ndarray | float = 1e9) -> np.ndarray:
         """Share of the land under fields, 0..1: around settlements and along roads."""
         at = np.stack([x, y], axis=-1)
         gap, which = self._settlement_tree.query(at)
@@ -190,7 +193,7 @@ class Land:
         reach = 2.3 * self._settlement_radius[which] + 260
         shifting = self.country.noise(24)(x, y, 2200, 5, 0.65)
         near = np.exp(-((gap / reach) ** 1.2) * np.exp(-2.4 * shifting))
-        belt = np.clip(1 - np.minimum(self.country.shore_m(x, y), 1e9) / 300, 0, 1)
+        belt = np.clip(1 - shore / 300, 0, 1)
         return np.clip(0.95 * near + 0.35 * shifting * (0.25 + near) + 0.05 - belt, 0, 1)
 
 
@@ -512,7 +515,7 @@ class Painter:
         clump, fine, ripple = (self._cut(win, name) for name in ("clump", "fine", "ripple"))
         line = shore + 7 * f["patch"] + 1.6 * clump + 0.5 * fine
         soft = max(1.2, 0.8 * resolution_m(win.zoom))
-        sand = smoothstep(48.0 + 40 * f["tone"], 14.0, line)
+        sand = smoothstep(np.maximum(48.0 + 40 * f["tone"], 22.0), 14.0, line)
         pad.lay(
             0.95 * sand,
             np.array([222, 206, 172.0], np.float32)[:, None, None]

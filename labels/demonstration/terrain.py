@@ -222,9 +222,9 @@ class Country:
         inland = 0.30 * (x - self.x0) + 0.95 * (y - self.y0) - 0.17 * span
         return inland + self.noise(1)(x, y, 0.42 * span, 7, 0.55) * 0.10 * span
 
-    def elevation_m(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Height above the sea without the river valleys, metres."""
-        rise = 0.012 * np.maximum(self.shore_m(x, y), 0)
+    def elevation_m(self, x: np.ndarray, y: np.ndarray, shore: np.ndarray) -> np.ndarray:
+        """Height above the sea without the river valleys, metres; `shore` as `shore_m` gives it."""
+        rise = 0.012 * np.maximum(shore, 0)
         ridge = 1 - np.abs(self.noise(2)(x, y, 5200, 6, 0.5)) * 1.6
         spur = 1 - np.abs(self.noise(3)(x, y, 1300, 5, 0.55)) * 1.7
         return rise + 80 * ridge + 26 * spur
