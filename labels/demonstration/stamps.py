@@ -254,7 +254,7 @@ class StampMaker:
         water = smoothstep(0.0, 0.09, pond + 0.05 * fine + 0.05 * clump)
         rim = smoothstep(-0.30, 0.02, pond) * (1 - water) * bare
         canvas.paint(0.5 * rim, deep * 0.72)
-        muddy = np.array([[182, 142, 88], [150, 148, 108], [112, 156, 142], [96, 104, 66]], float)
+        muddy = np.array([[182, 142, 88], [150, 148, 108], [112, 156, 142], [96, 104, 66]], np.float32)
         place = np.clip(pond_hue, 0, 0.999) * 3
         low = np.floor(place).astype(int)
         mix = smoothstep(0.3, 0.7, place - low)
@@ -355,6 +355,7 @@ class StampMaker:
             0.85 * grassy, np.array([122, 124, 78.0], np.float32)[:, None, None] * (1 + 0.09 * fine + 0.06 * clump)
         )
 
+        self._haul_roads(canvas, mine, rng, base)
         height = 0.25 * fine + 0.35 * clump
         # the pit, in benches
         pu, pv = -0.22 * mine.length_m, rng.uniform(-0.1, 0.1) * mine.width_m
@@ -372,7 +373,7 @@ class StampMaker:
         ramp = smoothstep(0.42, 0.30, np.abs(depth - 0.15 - 0.85 * n_benches * turn)) * (depth > 0.05)
         height = height * (1 - ramp) + ramp * -9.0 * np.clip(0.85 * n_benches * turn, 0, n_benches)
         in_pit = smoothstep(0.0, 0.05, depth)
-        rock = np.array([150, 140, 128.0]) * 0.6 + 0.4 * base
+        rock = np.array([150, 140, 128.0], np.float32) * 0.6 + 0.4 * base
         strata = 0.06 * np.sin(step * 2.4 + mine.ident) + 0.04 * rolling
         canvas.paint(
             in_pit,
@@ -395,7 +396,7 @@ class StampMaker:
                 height = height + 11.0 * np.minimum(tier, 3) * (rise > 0)
                 gully = np.sin(46 * np.arctan2(v - dv, u - du) + 3 * clump2)
                 height = height + 0.5 * gully * smoothstep(0.0, 0.3, rise) * (rise < 2.9)
-                tone = np.array([168, 150, 126.0]) * (0.9 + 0.02 * mine.ident)
+                tone = np.array([168, 150, 126.0], np.float32) * (0.9 + 0.01 * (mine.ident % 10))
                 canvas.paint(
                     smoothstep(0.0, 0.12, rise), tone[:, None, None] * (1 + 0.04 * clump + 0.03 * fine + 0.05 * rolling)
                 )
@@ -405,7 +406,6 @@ class StampMaker:
         canvas.rgb *= np.clip(shade, 0.5, 1.3)
         self._tailings(canvas, *tailings)
         canvas.paint(0.95 * sump * in_pit, np.array([74, 122, 118.0], np.float32)[:, None, None] * (1 + 0.01 * fine))
-        self._haul_roads(canvas, mine, rng, base)
         self._plant(canvas, mine, rng)
         return canvas.stamp()
 
@@ -423,25 +423,26 @@ class StampMaker:
 
     def _tailings(self, canvas, u, v, du, dv, da, db, fine, clump, rolling) -> None:
         """A dam with a beach that darkens towards the pond at its low side."""
+        inside = (np.abs(u - du) < 0.75 * da) & (np.abs(v - dv) < 0.75 * db)
+        rows, cols = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+        where = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1)
+        u, v, fine, clump, rolling = (values[where] for values in (u, v, fine, clump, rolling))
         a, b = np.abs(u - du) / da, np.abs(v - dv) / db
         d = (a**4 + b**4) ** 0.25 + 0.015 * rolling
         dam = smoothstep(0.62, 0.60, d)
         inner = smoothstep(0.565, 0.55, d)
-        canvas.paint(dam, np.array([182, 164, 140.0], np.float32)[:, None, None] * (1 + 0.03 * fine))
+        dust = np.array([182, 164, 140.0], np.float32)[:, None, None]
+        canvas.paint(dam, dust * (1 + 0.03 * fine), where)
         low = np.clip(0.5 + ((u - du) / da * 0.55 + (v - dv) / db * 0.4), 0, 1) + 0.05 * rolling
-        beach = (
-            np.array([196, 190, 180.0], np.float32)[:, None, None]
-            * (1 - 0.16 * low)
-            * (1 + 0.02 * clump + 0.015 * fine)
-        )
-        canvas.paint(inner, beach)
+        sand = np.array([196, 190, 180.0], np.float32)[:, None, None]
+        canvas.paint(inner, sand * (1 - 0.16 * low) * (1 + 0.02 * clump + 0.015 * fine), where)
         water = smoothstep(0.50, 0.60, low + 0.012 * clump) * inner
-        canvas.paint(water, np.array([104, 140, 132.0], np.float32)[:, None, None] * (1.12 - 0.28 * low))
+        canvas.paint(water, np.array([104, 140, 132.0], np.float32)[:, None, None] * (1.12 - 0.28 * low), where)
 
     def _haul_roads(self, canvas: Canvas, mine: IndustrialMine, rng, base) -> None:
         pale = base * 1.10 + 8
         c, s = np.cos(mine.angle), np.sin(mine.angle)
-        hub = (0.12 * mine.length_m, 0.02 * mine.width_m)
+        hub = (0.24 * mine.length_m, -0.02 * mine.width_m)
         for target in ((-0.22, 0.36), (0.36, 0.22), (0.30, -0.14), (0.05, 0.55)):
             to = target[0] * mine.length_m, target[1] * mine.width_m
             n = 60
@@ -467,7 +468,7 @@ class StampMaker:
     def _plant(self, canvas: Canvas, mine: IndustrialMine, rng) -> None:
         c, s = np.cos(mine.angle), np.sin(mine.angle)
         for _ in range(int(rng.integers(9, 15))):
-            u = (0.10 + rng.normal(0, 0.045)) * mine.length_m
+            u = (0.27 + rng.normal(0, 0.045)) * mine.length_m
             v = (-0.30 + rng.normal(0, 0.09)) * mine.width_m
             at = u * c - v * s, u * s + v * c
             grey = rng.uniform(165, 222)
@@ -476,7 +477,7 @@ class StampMaker:
                 (grey, grey + rng.uniform(-4, 4), grey + rng.uniform(-4, 8)), self.sun, rng.uniform(5, 11), 0.08,
             )  # fmt: skip
         for k in range(3):
-            u, v = (0.02 + 0.035 * k) * mine.length_m, -0.46 * mine.width_m
+            u, v = (0.22 + 0.035 * k) * mine.length_m, -0.52 * mine.width_m
             x, y = u * c - v * s, u * s + v * c
             d = np.hypot(canvas.dx - x, canvas.dy - y)
             canvas.paint(smoothstep(13.0, 11.5, d), (188, 188, 184))
@@ -491,7 +492,7 @@ class StampMaker:
         fine, clump = canvas.texture(t.grass, 3), canvas.texture(t.clump, 55)
         slow = self._slow(canvas, 160, 190.0)
         rho = np.hypot(canvas.dx, canvas.dy) / place.radius_m * (1 + 0.13 * slow)
-        base = 0.65 * self.soil(place.x, place.y) + 0.35 * np.array([170, 150, 120.0])
+        base = 0.65 * self.soil(place.x, place.y) + 0.35 * np.array([170, 150, 120.0], np.float32)
         yard = smoothstep(1.05, 0.35 if place.is_town else 0.25, rho + 0.16 * clump)
         canvas.paint(0.80 * yard, base[:, None, None] * (0.93 + 0.06 * clump + 0.05 * fine))
         turn = rng.uniform(0, np.pi / 2)
@@ -554,7 +555,7 @@ class StampMaker:
         base = self.soil(thing.x, thing.y)
         if thing.kind == "quarry":
             d = np.sqrt((u / r) ** 2 + (v / (0.72 * r)) ** 2) + 0.07 * clump + 0.02 * fine
-            rock = np.array([196, 190, 180.0])
+            rock = np.array([196, 190, 180.0], np.float32)
             depth = np.clip(1 - d, 0, 0.8) * np.clip(0.6 + 0.7 * u / r, 0, 1) * 3.6
             step = np.floor(depth)
             height = -7.0 * (step + smoothstep(0, 0.35, depth - step)) + 0.35 * fine + 0.3 * clump2
@@ -596,7 +597,7 @@ class StampMaker:
             inside = smoothstep(1.02, 0.93, box)
             if thing.kind == "burn":
                 ash = np.clip(0.5 + 0.25 * clump + 0.22 * clump2, 0, 1)
-                burnt, dry = np.array([74, 66, 56.0]), np.array([146, 128, 92.0])
+                burnt, dry = np.array([74, 66, 56.0], np.float32), np.array([146, 128, 92.0], np.float32)
                 colour = burnt[:, None, None] + ash * (dry - burnt)[:, None, None]
                 colour = colour * (1 + 0.09 * fine)
                 canvas.paint(inside, colour)
@@ -616,7 +617,7 @@ class StampMaker:
                     )
             else:
                 furrow = np.sin(2 * np.pi * (v + 0.8 * clump2) / 4.2)
-                red = 0.4 * base + 0.6 * np.array([184, 122, 84.0])
+                red = 0.4 * base + 0.6 * np.array([184, 122, 84.0], np.float32)
                 canvas.paint(inside, red[:, None, None] * (0.95 + 0.06 * furrow + 0.05 * clump + 0.04 * fine))
                 for _ in range(int(thing.size_m / 12)):
                     hu, hv = rng.uniform(-0.9, 0.9) * r, rng.uniform(-0.62, 0.62) * r
