@@ -442,7 +442,7 @@ class StampMaker:
     def _haul_roads(self, canvas: Canvas, mine: IndustrialMine, rng, base) -> None:
         pale = base * 1.10 + 8
         c, s = np.cos(mine.angle), np.sin(mine.angle)
-        hub = (0.24 * mine.length_m, -0.02 * mine.width_m)
+        hub = (0.10 * mine.length_m, -0.44 * mine.width_m)
         for target in ((-0.22, 0.36), (0.36, 0.22), (0.30, -0.14), (0.05, 0.55)):
             to = target[0] * mine.length_m, target[1] * mine.width_m
             n = 60
@@ -468,8 +468,8 @@ class StampMaker:
     def _plant(self, canvas: Canvas, mine: IndustrialMine, rng) -> None:
         c, s = np.cos(mine.angle), np.sin(mine.angle)
         for _ in range(int(rng.integers(9, 15))):
-            u = (0.27 + rng.normal(0, 0.045)) * mine.length_m
-            v = (-0.30 + rng.normal(0, 0.09)) * mine.width_m
+            u = (0.05 + rng.normal(0, 0.04)) * mine.length_m
+            v = (-0.53 + rng.normal(0, 0.05)) * mine.width_m
             at = u * c - v * s, u * s + v * c
             grey = rng.uniform(165, 222)
             canvas.box(
@@ -477,7 +477,7 @@ class StampMaker:
                 (grey, grey + rng.uniform(-4, 4), grey + rng.uniform(-4, 8)), self.sun, rng.uniform(5, 11), 0.08,
             )  # fmt: skip
         for k in range(3):
-            u, v = (0.22 + 0.035 * k) * mine.length_m, -0.52 * mine.width_m
+            u, v = (-0.16 + 0.035 * k) * mine.length_m, -0.56 * mine.width_m
             x, y = u * c - v * s, u * s + v * c
             d = np.hypot(canvas.dx - x, canvas.dy - y)
             canvas.paint(smoothstep(13.0, 11.5, d), (188, 188, 184))
