@@ -240,10 +240,17 @@ class _Drawer:
         return [str(v) for v in out]
 
     def _precisions(self, kinds: list[str]) -> list[str]:
-        """A location method for each site in the asked shares; points on look-alikes were taken there, by GPS."""
+        """A location method for each site in the asked shares.
+
+        Points on look-alikes were taken there, by GPS; of other false records more than half claim a GPS, since who
+        invents a site invents its digits.
+        """
         drawn = self._shares(len(kinds), {p: getattr(self.rates, p) for p in PRECISION_CLASSES})
-        waiting = [p for p in drawn if p == "gps"] + [p for p in drawn if p != "gps"]
-        out: dict[int, str] = {k: waiting.pop(0) for k, kind in enumerate(kinds) if kind == "look"}
+        n_gps = drawn.count("gps")
+        false = [k for k, kind in enumerate(kinds) if kind in ("town", "empty")]
+        first = [k for k, kind in enumerate(kinds) if kind == "look"] + false[: round(0.6 * len(false))]
+        out = dict.fromkeys(first[:n_gps], "gps")
+        waiting = ["gps"] * (n_gps - len(out)) + [p for p in drawn if p != "gps"]
         self.rng.shuffle(waiting)
         return [out[k] if k in out else str(waiting.pop()) for k in range(len(kinds))]
 
@@ -261,13 +268,14 @@ class _Drawer:
         self._gone = {pool[k].ident for k in closed[:n_gone]}
         return [pool[k] for k in chosen]
 
-    def _empty_place(self, near_town: bool) -> tuple[float, float]:
-        """A place without a mine within 700 m, if one is found."""
+    def _empty_place(self, near_town: bool, precision: str) -> tuple[float, float]:
+        """A place without a mine within 700 m, and often none in the whole search disc, if one is found."""
         rng, country = self.rng, self.country
         west, south, east, north = self.within
         towns = [s for s in country.settlements if self._is_within(s.x, s.y)]
         best, best_gap = None, -1.0
-        for _ in range(200):
+        wanted = 1400.0 if precision == "gps" else 7200.0
+        for _ in range(160):
             if near_town and towns:
                 s = towns[rng.integers(len(towns))]
                 a, away = rng.uniform(0, 2 * np.pi), s.radius_m + rng.uniform(100, 2600)
@@ -277,7 +285,7 @@ class _Drawer:
             if not self._is_within(x, y) or not country.inside(x, y) or country.shore_m(x, y) < 300:
                 continue
             gap = self.mine_tree.query((x, y))[0]
-            if gap > 1200 or (gap > 700 and rng.uniform() < 0.3):
+            if gap > wanted or (gap > 700 and rng.uniform() < 0.01):
                 return float(x), float(y)
             if gap > best_gap:
                 best, best_gap = (float(x), float(y)), gap
@@ -306,7 +314,7 @@ class _Drawer:
         if kind == "mine" or kind == "look":
             x, y = thing.x, thing.y
         else:
-            x, y = self._empty_place(kind == "town")
+            x, y = self._empty_place(kind == "town", precision)
         lon, lat = self._report(x, y, precision)
         for _ in range(20):  # a register's point is at least on its land
             if country.inside(*to_metres(lon, lat)) or precision == "rounded":

@@ -1,7 +1,7 @@
 """Things drawn by hand, one at a time: workings, industrial pits, houses, kilns.
 
-A stamp is a picture with transparency at zoom 17, laid over the landscape by `drawing`. It is drawn whole, whatever
-part of it a window shows, so its pixels do not depend on the window; coarser zooms average it.
+A stamp is a picture with transparency at zoom 17 (16 for coarse scenes), laid over the landscape by `drawing`. It is
+drawn whole, whatever part of it a window shows, so its pixels do not depend on the window; coarser zooms average it.
 """
 
 from collections import OrderedDict
@@ -16,6 +16,7 @@ from labels.demonstration.terrain import Country, IndustrialMine, LookAlike, Min
 from labels.demonstration.textures import BASE_M, BASE_ZOOM, Sun, Textures, halve
 
 HALF_WORLD_M = 20037508.342789244
+KEEP_BYTES = 220_000_000
 ALIGN_PX = 16  # stamps begin on multiples of this, so that they can be halved four times
 
 
@@ -33,22 +34,24 @@ class Stamp:
 
 
 class Canvas:
-    """Pixels of zoom 17 around a place, onto which shapes are painted."""
+    """Pixels around a place, of zoom 17 or 16, onto which shapes are painted."""
 
-    def __init__(self, x: float, y: float, reach_m: float):
-        self.col = int(((x - reach_m + HALF_WORLD_M) / BASE_M) // ALIGN_PX * ALIGN_PX)
-        self.row = int(((HALF_WORLD_M - y - reach_m) / BASE_M) // ALIGN_PX * ALIGN_PX)
-        n = int(np.ceil(2 * reach_m / BASE_M / ALIGN_PX) + 1) * ALIGN_PX
+    def __init__(self, x: float, y: float, reach_m: float, zoom: int):
+        self.zoom, self.px_m = zoom, BASE_M * 2 ** (BASE_ZOOM - zoom)
+        self.col = int(((x - reach_m + HALF_WORLD_M) / self.px_m) // ALIGN_PX * ALIGN_PX)
+        self.row = int(((HALF_WORLD_M - y - reach_m) / self.px_m) // ALIGN_PX * ALIGN_PX)
+        n = int(np.ceil(2 * reach_m / self.px_m / ALIGN_PX) + 1) * ALIGN_PX
         self.size = n
-        self.dx = ((self.col + np.arange(n) + 0.5) * BASE_M - HALF_WORLD_M - x).astype(np.float32)[None, :]
-        self.dy = (HALF_WORLD_M - (self.row + np.arange(n) + 0.5) * BASE_M - y).astype(np.float32)[:, None]
+        self.dx = ((self.col + np.arange(n) + 0.5) * self.px_m - HALF_WORLD_M - x).astype(np.float32)[None, :]
+        self.dy = (HALF_WORLD_M - (self.row + np.arange(n) + 0.5) * self.px_m - y).astype(np.float32)[:, None]
         self.x, self.y = x, y
         self.rgb = np.zeros((3, n, n), np.float32)
         self.alpha = np.zeros((n, n), np.float32)
 
     def texture(self, mip, shift: int = 0) -> np.ndarray:
         """A ground texture at this place (height, width)."""
-        return mip.cut(BASE_ZOOM, self.col + shift, self.row + 2 * shift, self.size, self.size)
+        shift >>= BASE_ZOOM - self.zoom
+        return mip.cut(self.zoom, self.col + shift, self.row + 2 * shift, self.size, self.size)
 
     def turned(self, angle: float) -> tuple[np.ndarray, np.ndarray]:
         """Coordinates along and across a direction, metres, (height, width)."""
@@ -85,7 +88,7 @@ class Canvas:
             ox, oy = dx + off * sx, dy - off * sy
             u, v = ox * c + oy * s, -ox * s + oy * c
             edge = np.minimum(length / 2 - np.abs(u), width / 2 - np.abs(v))
-            cover = np.clip(edge / BASE_M + 0.5, 0, 1)
+            cover = np.clip(edge / self.px_m + 0.5, 0, 1)
             if is_shadow:
                 self.rgb[:, rows, cols] *= 1 - 0.5 * cover
                 continue
@@ -109,9 +112,9 @@ class Canvas:
         return Stamp(self.col, self.row, levels)
 
 
-def relief_shade(height_m: np.ndarray, sun: Sun, strength: float = 1.0) -> np.ndarray:
-    """Brightness (1 on level ground) of a surface of heights in metres, zoom 17 pixels."""
-    gy, gx = np.gradient(height_m, BASE_M)
+def relief_shade(height_m: np.ndarray, px_m: float, sun: Sun, strength: float = 1.0) -> np.ndarray:
+    """Brightness (1 on level ground) of a surface of heights in metres on pixels of `px_m` metres."""
+    gy, gx = np.gradient(height_m, px_m)
     sx, sy = sun.towards
     el = np.radians(sun.elevation_deg)
     lit = (np.sin(el) - strength * (gx * sx + gy * sy) * np.cos(el)) / np.sqrt(1 + strength**2 * (gx * gx + gy * gy))
@@ -121,10 +124,9 @@ def relief_shade(height_m: np.ndarray, sun: Sun, strength: float = 1.0) -> np.nd
 class StampMaker:
     """Draws the stamps of a country and keeps the latest ones."""
 
-    def __init__(self, country: Country, textures: Textures, sun: Sun, on: date, keep_bytes: int = 160_000_000):
-        self.country, self.textures, self.sun, self.on = country, textures, sun, on
+    def __init__(self, country: Country, textures: Textures, sun: Sun, on: date, zoom: int = BASE_ZOOM):
+        self.country, self.textures, self.sun, self.on, self.zoom = country, textures, sun, on, zoom
         self._kept: OrderedDict[tuple, Stamp | None] = OrderedDict()
-        self._keep_bytes = keep_bytes
         self._n_bytes = 0
 
     def of(self, thing) -> Stamp | None:
@@ -142,7 +144,7 @@ class StampMaker:
         stamp = draw[type(thing)](thing)
         self._kept[key] = stamp
         self._n_bytes += stamp.n_bytes if stamp else 0
-        while self._n_bytes > self._keep_bytes:
+        while self._n_bytes > KEEP_BYTES:
             _, old = self._kept.popitem(last=False)
             self._n_bytes -= old.n_bytes if old else 0
         return stamp
@@ -150,7 +152,7 @@ class StampMaker:
     def soil(self, x: float, y: float) -> np.ndarray:
         """Colour of freshly dug ground at a place."""
         red = float(np.clip(0.5 + 0.9 * self.country.noise(13)(x, y, 8000, 3), 0, 1))
-        return (1 - red) * np.array([204, 182, 144.0], np.float32) + red * np.array([198, 154, 108.0], np.float32)
+        return (1 - red) * np.array([204, 188, 154.0], np.float32) + red * np.array([196, 156, 112.0], np.float32)
 
     # artisanal ------------------------------------------------------------------------------------------------------
 
@@ -159,7 +161,7 @@ class StampMaker:
         if extent <= 0 or regrown >= 0.97:
             return None
         rng = np.random.default_rng([self.country.seed, 61, mine.ident])
-        canvas = Canvas(mine.x, mine.y, 0.62 * max(mine.length_m, mine.width_m) + 85)
+        canvas = Canvas(mine.x, mine.y, 0.62 * max(mine.length_m, mine.width_m) + 85, self.zoom)
         t = self.textures
         fine, clump, clump2 = canvas.texture(t.grass, 37), canvas.texture(t.clump, 91), canvas.texture(t.clump, 411)
         ripple = canvas.texture(t.grass, 503)
@@ -208,6 +210,18 @@ class StampMaker:
                 w, q = pond[rows, cols], pond_hue[rows, cols]
                 q[...] = np.where(level > w, hue[k], q)
                 np.maximum(w, level, out=w)
+        for _ in range(int(2 + n / 6)):  # washed flats: bare, without a pit
+            k = int(rng.integers(n))
+            fu, fv, r = pu[k] + rng.normal(0, 12), pv[k] + rng.normal(0, 8), rng.uniform(9, 24)
+            if not opened[k]:
+                continue
+            rows, cols = self._near(canvas, mine, fu, fv, 2 * r + 12)
+            if rows.stop > rows.start and cols.stop > cols.start:
+                d = np.hypot((wu[rows, cols] - fu) / 1.5, wv[rows, cols] - fv)
+                part = ground[rows, cols]
+                np.maximum(part, 0.8 - d / (1.2 * r), out=part)
+                height[rows, cols] *= 1 - 0.7 * np.exp(-((d / r) ** 2))
+                height[rows, cols] += 0.25 * np.exp(-((d / r) ** 2))
         n_heaps = int(n * 1.6)
         hu, hv = rng.uniform(-0.52, 0.52, n_heaps) * mine.length_m, rng.normal(0, 0.27, n_heaps) * mine.width_m
         for k in range(n_heaps):
@@ -221,7 +235,7 @@ class StampMaker:
         ragged = ground + 0.10 * clump + 0.07 * fine
         bare = smoothstep(0.02, 0.16, ragged) * smoothstep(-2.1, -1.5, clump2 + 2.2 * np.clip(ragged, 0, 0.4))
         height += 0.10 * fine + 0.16 * clump
-        shade = relief_shade(ndimage.gaussian_filter(height, 0.8), self.sun, 0.72)
+        shade = relief_shade(ndimage.gaussian_filter(height, 0.8), canvas.px_m, self.sun, 0.72)
 
         base = self.soil(mine.x, mine.y)
         pale = base + np.array([26, 29, 32], np.float32)
@@ -240,7 +254,7 @@ class StampMaker:
         water = smoothstep(0.0, 0.09, pond + 0.05 * fine + 0.05 * clump)
         rim = smoothstep(-0.30, 0.02, pond) * (1 - water) * bare
         canvas.paint(0.5 * rim, deep * 0.72)
-        muddy = np.array([[182, 142, 88], [150, 148, 108], [112, 156, 142], [96, 104, 66]], float)
+        muddy = np.array([[182, 142, 88], [150, 148, 108], [112, 156, 142], [96, 104, 66]], np.float32)
         place = np.clip(pond_hue, 0, 0.999) * 3
         low = np.floor(place).astype(int)
         mix = smoothstep(0.3, 0.7, place - low)
@@ -318,7 +332,7 @@ class StampMaker:
 
     def _industrial(self, mine: IndustrialMine) -> Stamp:
         rng = np.random.default_rng([self.country.seed, 62, mine.ident])
-        canvas = Canvas(mine.x, mine.y, 1.0 * mine.length_m + 40)
+        canvas = Canvas(mine.x, mine.y, 1.0 * mine.length_m + 40, self.zoom)
         t = self.textures
         fine, clump, clump2 = canvas.texture(t.grass, 5), canvas.texture(t.clump, 19), canvas.texture(t.clump, 333)
         u, v = canvas.turned(mine.angle)
@@ -331,35 +345,40 @@ class StampMaker:
         wave = 1 + 0.2 * noise(400 * np.cos(tt), 400 * np.sin(tt) + 5e4 * (600 + mine.ident), 500, 4)
         edge = np.interp(angle % (2 * np.pi), tt, wave).astype(np.float32)
         rho = np.sqrt((u / a) ** 2 + (v / b) ** 2) / edge
-        bare = smoothstep(1.005, 0.965, rho + 0.010 * clump + 0.004 * fine)
+        bare = smoothstep(1.005, 0.975, rho + 0.022 * clump + 0.006 * fine)
         base = (self.soil(mine.x, mine.y) * 0.55 + 0.45 * np.array([176, 160, 142.0])).astype(np.float32)
         ground = base[:, None, None] * (0.97 + 0.05 * clump + 0.035 * fine + 0.09 * rolling)
         canvas.paint(bare, ground)
         # patches of grass where nobody drives
-        grassy = smoothstep(0.45, 0.95, rolling + 0.25 * clump2) * smoothstep(0.35, 0.8, rho) * bare
+        grassy = smoothstep(0.05, 0.85, rolling + 0.45 * clump2) * smoothstep(0.45, 0.85, rho) * bare
         canvas.paint(
             0.85 * grassy, np.array([122, 124, 78.0], np.float32)[:, None, None] * (1 + 0.09 * fine + 0.06 * clump)
         )
 
+        self._haul_roads(canvas, mine, rng, base)
         height = 0.25 * fine + 0.35 * clump
         # the pit, in benches
         pu, pv = -0.22 * mine.length_m, rng.uniform(-0.1, 0.1) * mine.width_m
         pa, pb = 0.40 * mine.length_m, 0.40 * mine.width_m
-        warp = 0.10 * self._slow(canvas, 141, 300.0) + 0.012 * clump
+        warp = 0.075 * self._slow(canvas, 141, 340.0) + 0.004 * clump
         q = np.sqrt(((u - pu) / pa) ** 2 + ((v - pv) / pb) ** 2) + warp
         n_benches = int(np.clip(pb / 20, 5, 11))
         depth = np.clip(1 - q, 0, 0.92) / 0.92 * n_benches
-        # the ramp winds down: depth shifts by one bench each turn
-        turn = np.arctan2((v - pv) / pb, (u - pu) / pa) / (2 * np.pi)
-        spiral = np.where(depth > 0, np.clip(depth + 0.9 * turn, 0, n_benches), 0)
-        step = np.floor(spiral)
-        within = spiral - step
+        step = np.floor(depth)
+        within = depth - step
         face = smoothstep(0.0, 0.05, within) * (1 - smoothstep(0.30, 0.36, within))
         height = height - 9.0 * (step + smoothstep(0.0, 0.34, within)) * (depth > 0)
+        # the ramp winds down once around
+        turn = np.arctan2((v - pv) / pb, (u - pu) / pa) / (2 * np.pi) + 0.5
+        ramp = smoothstep(0.42, 0.30, np.abs(depth - 0.15 - 0.85 * n_benches * turn)) * (depth > 0.05)
+        height = height * (1 - ramp) + ramp * -9.0 * np.clip(0.85 * n_benches * turn, 0, n_benches)
         in_pit = smoothstep(0.0, 0.05, depth)
-        rock = np.array([150, 140, 128.0]) * 0.6 + 0.4 * base
+        rock = np.array([150, 140, 128.0], np.float32) * 0.6 + 0.4 * base
         strata = 0.06 * np.sin(step * 2.4 + mine.ident) + 0.04 * rolling
-        canvas.paint(in_pit, rock[:, None, None] * (1.05 + strata + 0.03 * fine + 0.03 * clump - 0.20 * face))
+        canvas.paint(
+            in_pit,
+            rock[:, None, None] * (1.05 + strata + 0.03 * fine + 0.03 * clump - 0.16 * face * (1 - ramp) + 0.10 * ramp),
+        )
         sump = smoothstep(n_benches - 1.1, n_benches - 0.9, depth + 0.12 * clump)
         height = np.where(depth > n_benches - 1, height * (1 - sump) - 9.0 * n_benches * sump, height)
         # waste dumps: flat tops, terraced flanks, gullies
@@ -373,21 +392,20 @@ class StampMaker:
             )
             rise = np.clip(1 - d, 0, 0.55) / 0.55 * 3
             tier = np.floor(rise) + smoothstep(0.0, 0.42, rise - np.floor(rise))
-            height = height + 11.0 * np.minimum(tier, 3) * (rise > 0) * (k == 0 or 1)
             if k == 0:
+                height = height + 11.0 * np.minimum(tier, 3) * (rise > 0)
                 gully = np.sin(46 * np.arctan2(v - dv, u - du) + 3 * clump2)
                 height = height + 0.5 * gully * smoothstep(0.0, 0.3, rise) * (rise < 2.9)
-                tone = np.array([168, 150, 126.0]) * (0.9 + 0.02 * mine.ident)
+                tone = np.array([168, 150, 126.0], np.float32) * (0.9 + 0.01 * (mine.ident % 10))
                 canvas.paint(
                     smoothstep(0.0, 0.12, rise), tone[:, None, None] * (1 + 0.04 * clump + 0.03 * fine + 0.05 * rolling)
                 )
             else:
-                self._tailings(canvas, u, v, du, dv, 1.5 * da, 1.55 * db, fine, clump, rolling)
-                height = height - 11.0 * np.minimum(tier, 3) * (rise > 0)
-        shade = relief_shade(ndimage.gaussian_filter(height, 0.7), self.sun, 0.8)
-        canvas.rgb *= np.clip(shade, 0.42, 1.35)
+                tailings = (u, v, du, dv, 1.5 * da, 1.55 * db, fine, clump, rolling)
+        shade = relief_shade(ndimage.gaussian_filter(height, 0.7), canvas.px_m, self.sun, 0.8)
+        canvas.rgb *= np.clip(shade, 0.5, 1.3)
+        self._tailings(canvas, *tailings)
         canvas.paint(0.95 * sump * in_pit, np.array([74, 122, 118.0], np.float32)[:, None, None] * (1 + 0.01 * fine))
-        self._haul_roads(canvas, mine, rng, base)
         self._plant(canvas, mine, rng)
         return canvas.stamp()
 
@@ -405,25 +423,26 @@ class StampMaker:
 
     def _tailings(self, canvas, u, v, du, dv, da, db, fine, clump, rolling) -> None:
         """A dam with a beach that darkens towards the pond at its low side."""
+        inside = (np.abs(u - du) < 0.75 * da) & (np.abs(v - dv) < 0.75 * db)
+        rows, cols = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+        where = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1)
+        u, v, fine, clump, rolling = (values[where] for values in (u, v, fine, clump, rolling))
         a, b = np.abs(u - du) / da, np.abs(v - dv) / db
         d = (a**4 + b**4) ** 0.25 + 0.015 * rolling
         dam = smoothstep(0.62, 0.60, d)
         inner = smoothstep(0.565, 0.55, d)
-        canvas.paint(dam, np.array([182, 164, 140.0], np.float32)[:, None, None] * (1 + 0.03 * fine))
+        dust = np.array([182, 164, 140.0], np.float32)[:, None, None]
+        canvas.paint(dam, dust * (1 + 0.03 * fine), where)
         low = np.clip(0.5 + ((u - du) / da * 0.55 + (v - dv) / db * 0.4), 0, 1) + 0.05 * rolling
-        beach = (
-            np.array([196, 190, 180.0], np.float32)[:, None, None]
-            * (1 - 0.16 * low)
-            * (1 + 0.02 * clump + 0.015 * fine)
-        )
-        canvas.paint(inner, beach)
+        sand = np.array([196, 190, 180.0], np.float32)[:, None, None]
+        canvas.paint(inner, sand * (1 - 0.16 * low) * (1 + 0.02 * clump + 0.015 * fine), where)
         water = smoothstep(0.50, 0.60, low + 0.012 * clump) * inner
-        canvas.paint(water, np.array([104, 140, 132.0], np.float32)[:, None, None] * (1.12 - 0.28 * low))
+        canvas.paint(water, np.array([104, 140, 132.0], np.float32)[:, None, None] * (1.12 - 0.28 * low), where)
 
     def _haul_roads(self, canvas: Canvas, mine: IndustrialMine, rng, base) -> None:
         pale = base * 1.10 + 8
         c, s = np.cos(mine.angle), np.sin(mine.angle)
-        hub = (0.12 * mine.length_m, 0.02 * mine.width_m)
+        hub = (0.10 * mine.length_m, -0.44 * mine.width_m)
         for target in ((-0.22, 0.36), (0.36, 0.22), (0.30, -0.14), (0.05, 0.55)):
             to = target[0] * mine.length_m, target[1] * mine.width_m
             n = 60
@@ -449,8 +468,8 @@ class StampMaker:
     def _plant(self, canvas: Canvas, mine: IndustrialMine, rng) -> None:
         c, s = np.cos(mine.angle), np.sin(mine.angle)
         for _ in range(int(rng.integers(9, 15))):
-            u = (0.10 + rng.normal(0, 0.045)) * mine.length_m
-            v = (-0.30 + rng.normal(0, 0.09)) * mine.width_m
+            u = (0.05 + rng.normal(0, 0.04)) * mine.length_m
+            v = (-0.53 + rng.normal(0, 0.05)) * mine.width_m
             at = u * c - v * s, u * s + v * c
             grey = rng.uniform(165, 222)
             canvas.box(
@@ -458,7 +477,7 @@ class StampMaker:
                 (grey, grey + rng.uniform(-4, 4), grey + rng.uniform(-4, 8)), self.sun, rng.uniform(5, 11), 0.08,
             )  # fmt: skip
         for k in range(3):
-            u, v = (0.02 + 0.035 * k) * mine.length_m, -0.46 * mine.width_m
+            u, v = (-0.16 + 0.035 * k) * mine.length_m, -0.56 * mine.width_m
             x, y = u * c - v * s, u * s + v * c
             d = np.hypot(canvas.dx - x, canvas.dy - y)
             canvas.paint(smoothstep(13.0, 11.5, d), (188, 188, 184))
@@ -468,12 +487,12 @@ class StampMaker:
 
     def _settlement(self, place: Settlement) -> Stamp:
         rng = np.random.default_rng([self.country.seed, 63, place.ident])
-        canvas = Canvas(place.x, place.y, place.radius_m * 1.25 + 30)
+        canvas = Canvas(place.x, place.y, place.radius_m * 1.25 + 30, self.zoom)
         t = self.textures
         fine, clump = canvas.texture(t.grass, 3), canvas.texture(t.clump, 55)
         slow = self._slow(canvas, 160, 190.0)
         rho = np.hypot(canvas.dx, canvas.dy) / place.radius_m * (1 + 0.13 * slow)
-        base = 0.65 * self.soil(place.x, place.y) + 0.35 * np.array([170, 150, 120.0])
+        base = 0.65 * self.soil(place.x, place.y) + 0.35 * np.array([170, 150, 120.0], np.float32)
         yard = smoothstep(1.05, 0.35 if place.is_town else 0.25, rho + 0.16 * clump)
         canvas.paint(0.80 * yard, base[:, None, None] * (0.93 + 0.06 * clump + 0.05 * fine))
         turn = rng.uniform(0, np.pi / 2)
@@ -482,7 +501,7 @@ class StampMaker:
         bent_u, bent_v = u + 9 * slow, v - 8 * slow
         for axis in (bent_u, bent_v):
             off = np.abs((axis + pitch / 2) % pitch - pitch / 2)
-            street = smoothstep(3.4, 2.0, off + 0.3 * fine) * smoothstep(1.0, 0.8, rho)
+            street = smoothstep(3.4, 2.0, off + 0.3 * fine) * smoothstep(0.92, 0.7, rho + 0.08 * clump)
             canvas.paint((0.75 if place.is_town else 0.4) * street, base[:, None, None] * (1.10 + 0.03 * fine))
         tin = np.array(
             [[205, 208, 210], [184, 188, 190], [158, 112, 86], [136, 92, 74], [168, 146, 112], [120, 140, 158]], float
@@ -506,8 +525,8 @@ class StampMaker:
             length = rng.uniform(7.5, 13.0) * (1.9 if place.is_town and rng.uniform() < 0.05 else 1)
             if not place.is_town:
                 length *= 0.8
-            col = int((hu * c - hv * s - canvas.dx[0, 0]) / BASE_M)
-            row = int((canvas.dy[0, 0] - hu * s - hv * c) / BASE_M)
+            col = int((hu * c - hv * s - canvas.dx[0, 0]) / canvas.px_m)
+            row = int((canvas.dy[0, 0] - hu * s - hv * c) / canvas.px_m)
             lean = float(slow[np.clip(row, 0, canvas.size - 1), np.clip(col, 0, canvas.size - 1)])
             at = (hu - 9 * lean) * c - (hv + 8 * lean) * s, (hu - 9 * lean) * s + (hv + 8 * lean) * c
             canvas.box(
@@ -516,9 +535,9 @@ class StampMaker:
             )  # fmt: skip
             placed += 1
         # trees in the yards
-        trees = canvas.texture(t.woodland.cover, 120) * smoothstep(0.0, 1.0, slow + 0.4 + 0.3 * rho)
+        trees = canvas.texture(t.woodland.cover, 120) * smoothstep(0.2, 1.6, slow + 0.4 + 0.3 * rho)
         leaf = canvas.texture(t.woodland.shade, 120) / np.maximum(canvas.texture(t.woodland.cover, 120), 0.2)
-        hide = smoothstep(0.35, 0.8, trees) * 0.9
+        hide = smoothstep(0.35, 0.8, trees) * (0.8 if place.is_town else 0.5)
         canvas.rgb += (
             hide * canvas.alpha * np.array([62, 82, 44.0], np.float32)[:, None, None] * leaf - hide * canvas.rgb
         )
@@ -528,7 +547,7 @@ class StampMaker:
         if years_since_epoch(self.on) < thing.opened:
             return None
         rng = np.random.default_rng([self.country.seed, 64, thing.ident])
-        canvas = Canvas(thing.x, thing.y, thing.size_m * 0.95 + 25)
+        canvas = Canvas(thing.x, thing.y, thing.size_m * 0.95 + 25, self.zoom)
         t = self.textures
         fine, clump, clump2 = canvas.texture(t.grass, 11), canvas.texture(t.clump, 77), canvas.texture(t.clump, 505)
         u, v = canvas.turned(thing.angle)
@@ -536,19 +555,22 @@ class StampMaker:
         base = self.soil(thing.x, thing.y)
         if thing.kind == "quarry":
             d = np.sqrt((u / r) ** 2 + (v / (0.72 * r)) ** 2) + 0.07 * clump + 0.02 * fine
-            rock = np.array([196, 190, 180.0])
+            rock = np.array([196, 190, 180.0], np.float32)
             depth = np.clip(1 - d, 0, 0.8) * np.clip(0.6 + 0.7 * u / r, 0, 1) * 3.6
             step = np.floor(depth)
             height = -7.0 * (step + smoothstep(0, 0.35, depth - step)) + 0.35 * fine + 0.3 * clump2
             bare = smoothstep(1.03, 0.95, d)
             canvas.paint(
-                bare, rock[:, None, None] * (1 + 0.05 * clump + 0.04 * fine) * relief_shade(height, self.sun, 0.8)
+                bare,
+                rock[:, None, None]
+                * (1 + 0.05 * clump + 0.04 * fine)
+                * relief_shade(height, canvas.px_m, self.sun, 0.8),
             )
             for _ in range(5):
                 hu, hv, hr = -0.45 * r + rng.normal(0, 0.16) * r, rng.normal(0, 0.3) * r, rng.uniform(4, 8)
                 heap = 0.55 * hr * np.exp(-(((u - hu) ** 2 + (v - hv) ** 2) / (0.5 * hr * hr)))
                 lump = smoothstep(0.3, 1.0, heap)
-                canvas.paint(lump * bare, rock[:, None, None] * 1.05 * relief_shade(heap, self.sun, 0.9))
+                canvas.paint(lump * bare, rock[:, None, None] * 1.05 * relief_shade(heap, canvas.px_m, self.sun, 0.9))
         elif thing.kind == "kiln":
             d = np.sqrt((u / r) ** 2 + (v / (0.8 * r)) ** 2) + 0.16 * clump + 0.05 * fine
             bare = smoothstep(1.0, 0.8, d)
@@ -575,7 +597,7 @@ class StampMaker:
             inside = smoothstep(1.02, 0.93, box)
             if thing.kind == "burn":
                 ash = np.clip(0.5 + 0.25 * clump + 0.22 * clump2, 0, 1)
-                burnt, dry = np.array([74, 66, 56.0]), np.array([146, 128, 92.0])
+                burnt, dry = np.array([74, 66, 56.0], np.float32), np.array([146, 128, 92.0], np.float32)
                 colour = burnt[:, None, None] + ash * (dry - burnt)[:, None, None]
                 colour = colour * (1 + 0.09 * fine)
                 canvas.paint(inside, colour)
@@ -595,7 +617,7 @@ class StampMaker:
                     )
             else:
                 furrow = np.sin(2 * np.pi * (v + 0.8 * clump2) / 4.2)
-                red = 0.4 * base + 0.6 * np.array([184, 122, 84.0])
+                red = 0.4 * base + 0.6 * np.array([184, 122, 84.0], np.float32)
                 canvas.paint(inside, red[:, None, None] * (0.95 + 0.06 * furrow + 0.05 * clump + 0.04 * fine))
                 for _ in range(int(thing.size_m / 12)):
                     hu, hv = rng.uniform(-0.9, 0.9) * r, rng.uniform(-0.62, 0.62) * r

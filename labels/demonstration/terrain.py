@@ -222,11 +222,12 @@ class Country:
         inland = 0.30 * (x - self.x0) + 0.95 * (y - self.y0) - 0.17 * span
         return inland + self.noise(1)(x, y, 0.42 * span, 7, 0.55) * 0.10 * span
 
-    def elevation_m(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Height above the sea without the river valleys, metres."""
-        rise = 0.012 * np.maximum(self.shore_m(x, y), 0)
+    def elevation_m(self, x: np.ndarray, y: np.ndarray, shore: np.ndarray) -> np.ndarray:
+        """Height above the sea without the river valleys, metres; `shore` as `shore_m` gives it."""
+        rise = 0.012 * np.maximum(shore, 0)
         ridge = 1 - np.abs(self.noise(2)(x, y, 5200, 6, 0.5)) * 1.6
-        return rise + 90 * ridge + 45 * self.noise(3)(x, y, 1500, 5, 0.52)
+        spur = 1 - np.abs(self.noise(3)(x, y, 1300, 5, 0.55)) * 1.7
+        return rise + 80 * ridge + 26 * spur
 
     def belt(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Suitability of the rock for ore, about -1 to 1: long bands running north-east."""
@@ -533,17 +534,17 @@ class Country:
             at = place(pool, 2000) or place(np.argwhere(here), 500)
             if at is None:
                 continue
-            houses = int(rng.uniform(280, 620))
+            houses = int(rng.uniform(420, 900))
             name = names.place_name(self.seed, 1, number)
-            found.append(Settlement(len(found), name, *at, 14.5 * houses**0.5, houses, True))
+            found.append(Settlement(len(found), name, *at, 12.0 * houses**0.5, houses, True))
         everywhere = np.argwhere(province > 0)
         for k in range(round(len(everywhere) * 0.0124 / 26)):
             at = place(everywhere, 1300)
             if at is None:
                 continue
-            houses = int(np.clip(rng.lognormal(3.3, 0.55), 10, 110))
+            houses = int(np.clip(rng.lognormal(3.6, 0.55), 14, 140))
             found.append(
-                Settlement(len(found), names.place_name(self.seed, 2, k), *at, 17 * houses**0.5, houses, False)
+                Settlement(len(found), names.place_name(self.seed, 2, k), *at, 13 * houses**0.5, houses, False)
             )
         return found
 
@@ -579,19 +580,23 @@ class Country:
 
     @cached_property
     def mine_tracks(self) -> list[Road]:
-        """A track from each artisanal mine to the nearest road, as old as the mine."""
-        points = np.concatenate([r.xy for r in self.roads])
-        tree = cKDTree(points)
+        """A track from each mine to what was the nearest road or track when it opened."""
+        network = [r.xy for r in self.roads]
         tracks = []
-        for mine in self.mines:
-            gap, which = tree.query((mine.x, mine.y))
-            if gap < 4500:
-                start = self._camp(mine)
-                path = self._wander(start, points[which], 5000 + mine.ident, 0.13)
-                tracks.append(Road(path, 1.7, mine.opened - 0.1, "track"))
-        for mine in self.industrial_mines:
-            _, which = tree.query((mine.x, mine.y))
-            tracks.append(Road(self._wander((mine.x, mine.y), points[which], 9000 + mine.ident, 0.08), 5.5, -5, "road"))
+        for big in self.industrial_mines:
+            points = np.concatenate(network)
+            nearest = points[np.argmin(np.hypot(points[:, 0] - big.x, points[:, 1] - big.y))]
+            tracks.append(Road(self._wander((big.x, big.y), nearest, 9000 + big.ident, 0.08), 5.0, -5.0, "road"))
+            network.append(tracks[-1].xy)
+        for mine in sorted(self.mines, key=lambda m: m.opened):
+            start, points = self._camp(mine), np.concatenate(network)
+            away = np.hypot(points[:, 0] - start[0], points[:, 1] - start[1])
+            nearest = points[np.argmin(away)]
+            if away.min() > 5000:
+                continue
+            path = self._wander(start, nearest, 5000 + mine.ident, 0.16)
+            tracks.append(Road(path, 1.7, mine.opened - 0.1, "track"))
+            network.append(path)
         return tracks
 
     def _camp(self, mine: Mine) -> tuple[float, float]:
@@ -663,7 +668,7 @@ class Country:
 
     def _mineral(self, rng, x, y) -> int:
         value = self.mineral_at(x, y) + rng.normal(0, 0.12)
-        return int(np.searchsorted([-0.36, -0.16, 0.3, 0.38], value))
+        return int(np.searchsorted([-0.36, -0.16, 0.25, 0.32], value))
 
     @cached_property
     def mines(self) -> list[Mine]:
@@ -689,7 +694,7 @@ class Country:
                 edge = big.footprint[rng.integers(len(big.footprint) - 1)]
                 out = edge - (big.x, big.y)
                 out = out / np.linalg.norm(out)
-                x, y = edge + out * rng.uniform(20, 170)
+                x, y = edge + out * (0.42 * width + rng.uniform(0, 110))
                 angle = np.arctan2(out[1], out[0]) + np.pi / 2
             elif setting in ("river", "dredge"):
                 near = points["tree"].query_ball_point((x, y), 1600)

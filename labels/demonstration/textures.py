@@ -16,6 +16,7 @@ from labels.demonstration.noise import torus_noise
 BASE_ZOOM = 17
 BASE_M = 2 * 20037508.342789244 / 256 / 2**BASE_ZOOM
 TILE_PX = 1024
+OPTICS_BLUR_PX = 0.8
 
 
 @dataclass(frozen=True)
@@ -35,18 +36,26 @@ class Sun:
 class Mip:
     """One texture channel of shape (size, size) and its averages, cut at any place by global pixel index."""
 
-    def __init__(self, base: np.ndarray, levels: int = 8):
-        self.levels = [np.ascontiguousarray(base, dtype=np.float32)]
+    def __init__(self, base: np.ndarray, blur_px: float = 0.0, levels: int = 5):
+        sharp = [np.ascontiguousarray(base, dtype=np.float32)]
         for _ in range(levels - 1):
-            self.levels.append(halve(self.levels[-1]))
+            sharp.append(halve(sharp[-1]))
+        # optics blur by a share of a pixel whatever its size
+        blurs = [blur_px if k == 0 else 1.25 * blur_px for k in range(levels)]
+        self.levels = [
+            ndimage.gaussian_filter(a, b, mode="wrap") if b else a for a, b in zip(sharp, blurs, strict=True)
+        ]
 
     def cut(self, zoom: int, col: int, row: int, width: int, height: int) -> np.ndarray:
         """Values (height, width) for the window whose first pixel is (col, row) of the web-mercator zoom."""
         level = self.levels[BASE_ZOOM - zoom]
         size = level.shape[0]
-        rows = (row + np.arange(height)) % size
-        cols = (col + np.arange(width)) % size
-        return level[np.ix_(rows, cols)]
+        out = np.empty((height, width), np.float32)
+        for r in range(-(row % size), height, size):
+            for c in range(-(col % size), width, size):
+                r0, c0 = max(r, 0), max(c, 0)
+                out[r0 : r + size, c0 : c + size] = level[r0 - r : height - r, c0 - c : width - c]
+        return out
 
 
 def halve(array: np.ndarray) -> np.ndarray:
@@ -122,6 +131,7 @@ class Textures:
     parcel_id: np.ndarray  # int32 (TILE_PX, TILE_PX): which parcel of the torus
     parcel_edge_px: np.ndarray  # float32: distance to the parcel's edge
     parcel_centre_px: np.ndarray  # (n_parcels, 2): row, column
+    parcel_home: np.ndarray  # int8 (2, TILE_PX, TILE_PX): tiles down and right to the one its centre lies in
 
 
 @lru_cache(maxsize=8)
@@ -142,26 +152,25 @@ def _stand(seed: int, kind: int, size: int, keep: tuple[float, float, float], cl
 def _trees(seed: int, kind: int, sun: Sun, *, keep: tuple[float, float, float], closed: bool) -> TreeTexture:
     height, tone, stand, leaves = _stand(seed, kind, TILE_PX, keep, closed)
     covered = height > 0.4
-    rough = height + np.where(covered, 0.45 * leaves + (1.2 * stand if closed else 0), 0)
+    rough = height + np.where(covered, 0.28 * leaves + (1.2 * stand if closed else 0), 0)
     slope, lit = _light(rough, sun, 12 if closed else 10, 0.72)
-    shade = 0.46 + 0.54 * np.clip(slope, 0.05, 2.0)
-    shade *= 0.6 + 0.4 * lit
+    shade = 0.52 + 0.48 * np.clip(slope, 0.05, 2.0)
+    shade *= 0.66 + 0.34 * lit
     occlusion = (rough - ndimage.gaussian_filter(rough, 5, mode="wrap")) / 6
-    shade *= np.clip(1 + 0.42 * occlusion, 0.45, 1.4)
-    shade *= 1 + 0.08 * stand * closed + 0.03 * leaves
+    shade *= np.clip(1 + 0.38 * occlusion, 0.5, 1.35)
+    shade *= 1 + 0.08 * stand * closed + 0.02 * leaves
     cover = ndimage.gaussian_filter(covered.astype(np.float32), 0.45, mode="wrap")
     if closed:
         shade = shade / shade.mean()
         cover = np.maximum(cover, 0.97)
     else:
         shade = 0.9 * shade / max(shade[covered].mean(), 1e-6)
-    shade = ndimage.gaussian_filter(shade, 0.5, mode="wrap")
     ground = (1 - cover) * (0.5 + 0.5 * ndimage.gaussian_filter(lit, 0.6, mode="wrap"))
-    return TreeTexture(Mip(cover), Mip(shade * cover), Mip(tone * cover), Mip(ground))
+    return TreeTexture(*(Mip(part, OPTICS_BLUR_PX) for part in (cover, shade * cover, tone * cover, ground)))
 
 
-def _parcels(rng, size: int, cell: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Warped Voronoi parcels on a torus: id, distance to the edge in pixels, centres."""
+def _parcels(rng, size: int, cell: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Warped Voronoi parcels on a torus: id, distance to the edge in pixels, centres, home tiles."""
     n = size // cell
     jitter = rng.uniform(0.12, 0.88, (2, n, n)).astype(np.float32) * cell
     cy = jitter[0] + (np.arange(n) * cell)[:, None]
@@ -190,16 +199,18 @@ def _parcels(rng, size: int, cell: int) -> tuple[np.ndarray, np.ndarray, np.ndar
             second = np.where(nearer, first, np.minimum(second, d))
             ident = np.where(nearer, near(ids), ident)
             first = np.where(nearer, d, first)
-    return ident, second - first, np.stack([cy.ravel(), cx.ravel()], axis=1)
+    centre = np.stack([cy.ravel(), cx.ravel()], axis=1)
+    home = np.stack([np.round((yy - centre[ident, 0]) / size), np.round((xx - centre[ident, 1]) / size)])
+    return ident, second - first, centre, home.astype(np.int8)
 
 
 @lru_cache(maxsize=3)
 def _shared(seed: int):
     rng = np.random.default_rng([seed, 4711])
     return (
-        Mip(torus_noise(rng, TILE_PX, 0.75, 6)),
+        Mip(torus_noise(rng, TILE_PX, 0.95, 6), OPTICS_BLUR_PX),
         Mip(torus_noise(rng, TILE_PX, 1.35, 12, 260)),
-        Mip(torus_noise(rng, TILE_PX, 0.0)),
+        Mip(torus_noise(rng, TILE_PX, 0.25, 40)),
         Mip(ndimage.gaussian_filter(torus_noise(rng, TILE_PX, 0.9, 20), (0.4, 1.2), mode="wrap")),
         *_parcels(rng, TILE_PX, 32),
     )

@@ -9,8 +9,10 @@ import pytest
 import rasterio
 from PIL import Image
 
+from labels.demonstration.answers import cell_rows, dug_cells, production_rows
 from labels.demonstration.drawing import Painter, render, resolution_m, write_scene, zoom_for
-from labels.demonstration.registers import csv_bytes, draw_register, drawn_rates, register_rows, truth_rows
+from labels.demonstration.registers import RATES, csv_bytes, draw_register, drawn_rates, register_rows, truth_rows
+from labels.demonstration.scenes import REGISTRATION_OFFSET_M, Scene, SceneWriter, plan_scenes
 from labels.demonstration.terrain import Country, to_lonlat
 
 BEFORE, AFTER = date(2019, 2, 9), date(2024, 1, 14)
@@ -20,6 +22,12 @@ SMALL = (0.30, 1.10, 0.44, 1.25)  # not square, west unlike south
 @pytest.fixture(scope="module")
 def country():
     return Country(seed=11, bounds=SMALL, n_mines=60, n_industrial=1, n_towns=4)
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """The country of the demonstration."""
+    return Country(seed=7)
 
 
 @pytest.fixture(scope="module")
@@ -101,8 +109,7 @@ def test_resolutions_that_cannot_be_drawn_are_refused():
         zoom_for(0.3)
 
 
-def test_the_whole_country_lies_in_the_open_sea_and_is_small_enough():
-    whole = Country(seed=7)
+def test_the_whole_country_lies_in_the_open_sea_and_is_small_enough(whole):
     west, south, east, north = whole.bounds
     # the Gulf of Guinea's coast: Cape Three Points, Accra, Cotonou, the Niger delta, Principe, Sao Tome, Annobon
     coast = np.array(
@@ -138,10 +145,7 @@ def contains(rings, lon, lat):
 
 
 @pytest.mark.parametrize("name", ["cadastre", "survey"])
-def test_error_rates_are_drawn_as_asked(name):
-    from labels.demonstration.registers import RATES
-
-    whole = Country(seed=7)
+def test_error_rates_are_drawn_as_asked(whole, name):
     register = draw_register(whole, name)
     drawn, asked = drawn_rates(register), RATES[name]
     for rate, value in drawn.items():
@@ -167,3 +171,64 @@ def test_a_true_point_is_where_the_mine_is(country):
             assert (fact.true_lon, fact.true_lat) == pytest.approx(
                 tuple(map(float, to_lonlat(mine.x, mine.y))), abs=1e-6
             )
+
+
+def test_scenes_cover_every_site_before_and_after(whole):
+    registers = [draw_register(whole, name) for name in ("cadastre", "survey")]
+    scenes = plan_scenes(whole, registers)
+    assert len({s.ident for s in scenes}) == len(scenes)
+    assert sum(s.missing_corner for s in scenes) == 1
+    assert [s.offset_m for s in scenes if any(s.offset_m)] == [REGISTRATION_OFFSET_M]
+    assert any(s.clouds for s in scenes)
+    for source in ("regional", "archive", "skyline"):
+        assert {s.on.year < 2020 for s in scenes if s.source == source} == {True, False}
+
+
+def test_a_scene_has_data_only_where_it_was_ordered(country, tmp_path):
+    mine = a_new_mine(country)
+    disc = np.array([[mine.x, mine.y, 300.0]])
+    asked = {
+        "ident": "one",
+        "source": "skyline",
+        "on": AFTER,
+        "zoom": 17,
+        "bounds_m": around(mine, 420),
+        "around_m": disc,
+    }
+    writer = SceneWriter(country)
+    writer.write(Scene(**asked), tmp_path / "one.tif")
+    writer.write(Scene(**asked, offset_m=(12.0, 0.0)), tmp_path / "off.tif")
+    writer.write(Scene(**asked | {"around_m": None}, missing_corner=True), tmp_path / "corner.tif")
+    with rasterio.open(tmp_path / "one.tif") as scene, rasterio.open(tmp_path / "off.tif") as off:
+        mask, picture, shifted = scene.dataset_mask(), scene.read(), off.read()
+    share = (mask > 0).mean()
+    assert share == pytest.approx(np.pi * 300**2 / 840**2, rel=0.06)
+    # what the offset scene shows ten pixels east, the true one shows here
+    h, w = mask.shape
+    here, there = picture[:, h // 2 - 80 : h // 2 + 80, w // 2 - 80 : w // 2 + 80], slice(w // 2 - 70, w // 2 + 90)
+    assert np.abs(here.astype(int) - shifted[:, h // 2 - 80 : h // 2 + 80, there]).mean() < 8
+    with rasterio.open(tmp_path / "corner.tif") as corner:
+        mask = corner.dataset_mask()
+    assert mask[-1, -1] == 0
+    assert mask[0, 0] == mask[0, -1] == mask[-1, 0] == 255
+
+
+def test_cells_say_where_the_mines_are(whole):
+    rows = cell_rows(whole, AFTER)
+    assert len(rows) == len(whole.land_cells)
+    assert 0.08 < np.mean([row["label"] for row in rows]) < 0.30
+    in_cells = {number for row in rows for number in row["mines"]}
+    for mine in whole.mines:
+        if not mine.is_visible(AFTER):
+            assert mine.ident not in in_cells
+    mine = whole.mines[0]
+    lon, lat = (float(v) for v in to_lonlat(mine.x, mine.y))
+    assert (int(np.floor(lon * 100)), int(np.floor(lat * 100))) in dug_cells(mine, date(2024, 1, 14))
+
+
+def test_production_agrees_imperfectly(whole):
+    rows = production_rows(whole)
+    assert rows == production_rows(whole)
+    for year in {row["period"] for row in rows}:
+        gold = [row["share_pct"] for row in rows if row["period"] == year and row["mineral"] == "gold"]
+        assert sum(gold) == pytest.approx(100, abs=1)
