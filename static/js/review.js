@@ -193,8 +193,10 @@ const round = (metres) => Math.round(Math.max(-60000, Math.min(60000, metres)) *
 /** Indexes of the images looked at that can support a reject. */
 const supporting = () => [...look.images.keys()].filter((index) => !predates(unit().images[index], unit().report.ends))
 
+/** Share of the disc seen where there is a picture; the server measures it again. */
 function shareSeen() {
-  return look.disc.share(supporting())
+  const covered = supporting().reduce((sum, index) => sum + unit().images[index].share_covered, 0)
+  return Math.min(look.disc.share(supporting()), covered)
 }
 
 function describeSeen() {
