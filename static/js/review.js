@@ -421,7 +421,8 @@ async function handOut() {
   const known = new Set([...units.map((each) => each.unit), ...judged])
   const wasEmpty = units.length === 0
   units.push(...body.units.filter((each) => !known.has(each.unit)))
-  if (!(await waiting()).length) Object.assign(page.progress, body.progress)
+  // One's own counts are kept here: the answer may be older than the last verdict.
+  Object.assign(page.progress, { done: body.progress.done, wanted: body.progress.wanted })
   drawProgress()
   if (wasEmpty && units.length) show()
 }
