@@ -135,9 +135,9 @@ def hand_out(audit: Audit, annotator, *, n: int = 1, queue: str = Queue.SAMPLE) 
     _one_at_a_time("hand_out", annotator.pk)
     until = timezone.now() + timedelta(seconds=settings.LEASE_S)
     held = list(
-        Assignment.objects.filter(audit=audit, queue=queue, annotator=annotator)
+        Assignment.objects.filter(~_seen_by(annotator), audit=audit, queue=queue, annotator=annotator)
         .exclude(state=Assignment.State.DONE)
-        .select_for_update()
+        .select_for_update(of=("self",))
         .order_by("order_key")[:n]
     )
     for assignment in held:
@@ -155,16 +155,20 @@ def hand_out(audit: Audit, annotator, *, n: int = 1, queue: str = Queue.SAMPLE) 
 def _next_free(audit: Audit, annotator, queue: str) -> Assignment | None:
     """The next Assignment nobody holds, of a unit new to this person; its row is locked."""
     mine = Assignment.objects.filter(unit=OuterRef("unit"), annotator=annotator)
-    seen = Exposure.objects.filter(unit=OuterRef("unit"), user=annotator)
     open_to_all = Q(state=Assignment.State.OPEN, annotator__isnull=True)
     let_go = Q(leased_until__lt=timezone.now())
     return (
         Assignment.objects.filter(open_to_all | let_go, audit=audit, queue=queue)
-        .filter(~Exists(mine), ~Exists(seen))
+        .filter(~Exists(mine), ~_seen_by(annotator))
         .order_by("order_key")
         .select_for_update(skip_locked=True, of=("self",))
         .first()
     )
+
+
+def _seen_by(annotator) -> Exists:
+    """Whether the person has seen others' reviews of an Assignment's unit: such a lease is left to run out."""
+    return Exists(Exposure.objects.filter(unit=OuterRef("unit"), user=annotator))
 
 
 def _lease(assignment: Assignment, annotator, until: datetime) -> None:
@@ -175,7 +179,9 @@ def _lease(assignment: Assignment, annotator, until: datetime) -> None:
 def keep_lease(unit: SampleUnit, annotator) -> bool:
     """Hold the unit a while longer; False when somebody else has it by now."""
     until = timezone.now() + timedelta(seconds=settings.LEASE_S)
-    mine = Assignment.objects.filter(unit=unit, annotator=annotator, state=Assignment.State.LEASED)
+    mine = Assignment.objects.filter(
+        ~_seen_by(annotator), unit=unit, annotator=annotator, state=Assignment.State.LEASED
+    )
     return bool(mine.update(leased_until=until))
 
 
