@@ -312,18 +312,18 @@ def _check(unit: SampleUnit, given: GivenReview, images: list[ReviewImage]) -> N
         raise BadInput(_("Reject needs to say what is there instead."))
     if given.verdict in (Verdict.CONFIRM, Verdict.MOVE) and given.reason:
         raise BadInput(_("Only reject and unsure carry a reason."))
-    if given.verdict == Verdict.MOVE:
-        _check_move(unit, given)
+    if given.verdict == Verdict.MOVE and given.mark is None:
+        raise BadInput(_("Move needs the place of the mine: click it first."))
+    if given.verdict in (Verdict.CONFIRM, Verdict.MOVE) and given.mark:
+        _check_mark(unit, given.mark)
     if given.verdict == Verdict.REJECT:
         _check_reject(unit, images)
 
 
-def _check_move(unit: SampleUnit, given: GivenReview) -> None:
-    if given.mark is None:
-        raise BadInput(_("Move needs the place of the mine: click it first."))
-    if not (-180 <= given.mark[0] <= 180 and -90 <= given.mark[1] <= 90):
+def _check_mark(unit: SampleUnit, mark: tuple[float, float]) -> None:
+    if not (-180 <= mark[0] <= 180 and -90 <= mark[1] <= 90):
         raise BadInput(_("The mark is not a place on earth."))
-    if not looking.search_disc(unit.observation.point, unit.search_radius_m).contains(Point(*given.mark, srid=4326)):
+    if not looking.search_disc(unit.observation.point, unit.search_radius_m).contains(Point(*mark, srid=4326)):
         raise BadInput(
             _("The mark lies outside the search disc of %(radius)d m: mines beyond it are marked as another mine.")
             % {"radius": unit.search_radius_m}
