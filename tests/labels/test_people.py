@@ -35,6 +35,19 @@ def test_five_wrong_passwords_lock_the_name(annotator, client):
     assert b"Too many wrong passwords" in locked.content
 
 
+def test_wrong_passwords_from_afar_do_not_keep_a_person_out(annotator):
+    for _ in range(5):
+        sign_in(Client(REMOTE_ADDR="203.0.113.9"), "alma", "wrong")
+    assert sign_in(Client(REMOTE_ADDR="203.0.113.9"), "alma", PASSWORD).status_code == 429
+    assert sign_in(Client(REMOTE_ADDR="198.51.100.7"), "alma", PASSWORD).status_code == 302
+
+
+def test_guessing_from_many_addresses_locks_the_name_everywhere(annotator):
+    for k in range(20):
+        sign_in(Client(REMOTE_ADDR=f"203.0.113.{k}"), "alma", "wrong")
+    assert sign_in(Client(REMOTE_ADDR="198.51.100.7"), "alma", PASSWORD).status_code == 429
+
+
 def test_a_lock_ends_after_a_quarter_of_an_hour(annotator, client, time_machine):
     for _ in range(5):
         sign_in(client, "alma", "wrong")
