@@ -62,6 +62,12 @@ def test_signing_in_never_leads_elsewhere(annotator, client, next_page):
     assert "elsewhere" not in changed.url and "javascript" not in changed.url
 
 
+def test_the_sign_in_page_changes_its_language(client, db):
+    changed = client.post(reverse("set_language"), {"language": "fr", "next": reverse("login")})
+    assert (changed.status_code, changed.url) == (302, reverse("login"))
+    assert 'lang="fr"' in client.get(reverse("login")).content.decode()
+
+
 def test_an_unknown_name_reads_like_a_wrong_password(annotator, client):
     wrong = sign_in(client, "alma", "wrong").content
     unknown = sign_in(client, "nobody", "wrong").content
