@@ -1,5 +1,7 @@
 from django.contrib import admin
+from django.contrib.auth.decorators import login_not_required
 from django.urls import include, path
+from django.views.i18n import set_language
 
 from labels.api import api
 
@@ -7,7 +9,7 @@ urlpatterns = [
     path("", include("labels.urls")),
     path("", include("labels.urls_accounts")),
     path("api/", api.urls),
-    path("language/", include("django.conf.urls.i18n")),
+    path("language/", login_not_required(set_language), name="set_language"),
     path("admin/", admin.site.urls),
 ]
 

@@ -7,13 +7,16 @@ see a project only as its members do.
 
 from collections.abc import Iterable
 
+from axes.handlers.database import AxesDatabaseHandler
 from django.core.exceptions import PermissionDenied
-from django.db.models import Exists, OuterRef, QuerySet, Subquery
+from django.db.models import Exists, OuterRef, QuerySet, Subquery, Sum
 from django.http import Http404
 from django.shortcuts import get_object_or_404
 
 from labels.models import AccessRecord, Exposure, Membership, Project
 from labels.models.projects import Role
+
+FAILURES_FROM_ADDRESS, FAILURES_FROM_ANYWHERE = 5, 20
 
 RANK = {Role.ANNOTATOR: 1, Role.ADJUDICATOR: 2, Role.LEAD: 3, Role.ADMIN: 4}
 
@@ -112,5 +115,10 @@ def unexposed(units: QuerySet, user) -> QuerySet:
 
 
 def login_failure_limit(request, credentials) -> int:
-    """Wrong passwords before a lock-out (see AXES_LOCKOUT_PARAMETERS)."""
-    return 5
+    """Wrong passwords before a lock-out (see AXES_LOCKOUT_PARAMETERS): 5 for a name from one address, 20 from anywhere.
+
+    Were the few enough for everybody, anyone could keep a person out from afar.
+    """
+    from_here, _from_anywhere = AxesDatabaseHandler().get_user_attempts(request, credentials)
+    n_here = from_here.aggregate(n=Sum("failures_since_start"))["n"] or 0
+    return FAILURES_FROM_ADDRESS if n_here >= FAILURES_FROM_ADDRESS else FAILURES_FROM_ANYWHERE

@@ -51,6 +51,7 @@ api = NinjaAPI(title="asm_audit", version="1", auth=SameSession(), docs_url=None
 
 Metres = Annotated[float, Field(ge=-60_000, le=60_000, allow_inf_nan=False)]
 Offset = tuple[Metres, Metres]
+NO_NUL = r"^[^\x00]*$"  # PostgreSQL keeps no NUL: unrefused it is an error of ours, which browsers send again for ever
 
 
 def _choice(choices) -> type:
@@ -76,7 +77,10 @@ class ImageIn(Schema):
     n_tiles_missing: Annotated[int, Field(ge=0, le=100_000)] = 0
     sight: Literal["", "seen", "not_seen", "cannot_tell"] = ""
     was_on_screen_at_verdict: bool = True
-    adjustments: dict[str, float] = {}
+    adjustments: Annotated[
+        dict[Annotated[str, Field(max_length=20, pattern=NO_NUL)], Annotated[float, Field(allow_inf_nan=False)]],
+        Field(max_length=10),
+    ] = {}
 
 
 class OtherMineIn(Schema):
@@ -97,13 +101,13 @@ class ReviewIn(Schema):
     signs: Annotated[list[_choice(Sign)], Field(max_length=10)] = []
     confidence: Annotated[int, Field(ge=1, le=5)] | None = None
     is_same_mine: bool = False
-    note: Annotated[str, Field(max_length=2000)] = ""
+    note: Annotated[str, Field(max_length=2000, pattern=NO_NUL)] = ""
     images: Annotated[list[ImageIn], Field(max_length=24)] = []
     think_time_s: Annotated[float, Field(ge=0, le=86_400)] | None = None
     claimed_at: datetime | None = None
     input: Literal["key", "mouse", "touch", "program"] = "program"
-    viewport: Annotated[str, Field(max_length=20)] = ""
-    shown: Annotated[list[Annotated[str, Field(max_length=40)]], Field(max_length=20)] = []
+    viewport: Annotated[str, Field(max_length=20, pattern=NO_NUL)] = ""
+    shown: Annotated[list[Annotated[str, Field(max_length=40, pattern=NO_NUL)]], Field(max_length=20)] = []
 
 
 class ReviewOut(Schema):

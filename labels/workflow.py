@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 
 from labels import looking, rules
 from labels.errors import BadInput, Conflict, NotAllowed
+from labels.imagery.scenes import on_ground
 from labels.models import (
     Assignment,
     Audit,
@@ -135,9 +136,9 @@ def hand_out(audit: Audit, annotator, *, n: int = 1, queue: str = Queue.SAMPLE) 
     _one_at_a_time("hand_out", annotator.pk)
     until = timezone.now() + timedelta(seconds=settings.LEASE_S)
     held = list(
-        Assignment.objects.filter(audit=audit, queue=queue, annotator=annotator)
+        Assignment.objects.filter(~_seen_by(annotator), audit=audit, queue=queue, annotator=annotator)
         .exclude(state=Assignment.State.DONE)
-        .select_for_update()
+        .select_for_update(of=("self",))
         .order_by("order_key")[:n]
     )
     for assignment in held:
@@ -155,16 +156,20 @@ def hand_out(audit: Audit, annotator, *, n: int = 1, queue: str = Queue.SAMPLE) 
 def _next_free(audit: Audit, annotator, queue: str) -> Assignment | None:
     """The next Assignment nobody holds, of a unit new to this person; its row is locked."""
     mine = Assignment.objects.filter(unit=OuterRef("unit"), annotator=annotator)
-    seen = Exposure.objects.filter(unit=OuterRef("unit"), user=annotator)
     open_to_all = Q(state=Assignment.State.OPEN, annotator__isnull=True)
     let_go = Q(leased_until__lt=timezone.now())
     return (
         Assignment.objects.filter(open_to_all | let_go, audit=audit, queue=queue)
-        .filter(~Exists(mine), ~Exists(seen))
+        .filter(~Exists(mine), ~_seen_by(annotator))
         .order_by("order_key")
         .select_for_update(skip_locked=True, of=("self",))
         .first()
     )
+
+
+def _seen_by(annotator) -> Exists:
+    """Whether the person has seen others' reviews of an Assignment's unit: such a lease is left to run out."""
+    return Exists(Exposure.objects.filter(unit=OuterRef("unit"), user=annotator))
 
 
 def _lease(assignment: Assignment, annotator, until: datetime) -> None:
@@ -175,7 +180,9 @@ def _lease(assignment: Assignment, annotator, until: datetime) -> None:
 def keep_lease(unit: SampleUnit, annotator) -> bool:
     """Hold the unit a while longer; False when somebody else has it by now."""
     until = timezone.now() + timedelta(seconds=settings.LEASE_S)
-    mine = Assignment.objects.filter(unit=unit, annotator=annotator, state=Assignment.State.LEASED)
+    mine = Assignment.objects.filter(
+        ~_seen_by(annotator), unit=unit, annotator=annotator, state=Assignment.State.LEASED
+    )
     return bool(mine.update(leased_until=until))
 
 
@@ -279,7 +286,7 @@ def _image(unit: SampleUnit, given: GivenImage) -> ReviewImage:
         n_tiles_missing=given.n_tiles_missing,
         adjustments=given.adjustments,
     )
-    image.footprints = [scene.footprint for scene in scenes]
+    image.footprints = [on_ground(source, scene.footprint) for scene in scenes]
     return image
 
 
@@ -306,18 +313,18 @@ def _check(unit: SampleUnit, given: GivenReview, images: list[ReviewImage]) -> N
         raise BadInput(_("Reject needs to say what is there instead."))
     if given.verdict in (Verdict.CONFIRM, Verdict.MOVE) and given.reason:
         raise BadInput(_("Only reject and unsure carry a reason."))
-    if given.verdict == Verdict.MOVE:
-        _check_move(unit, given)
+    if given.verdict == Verdict.MOVE and given.mark is None:
+        raise BadInput(_("Move needs the place of the mine: click it first."))
+    if given.verdict in (Verdict.CONFIRM, Verdict.MOVE) and given.mark:
+        _check_mark(unit, given.mark)
     if given.verdict == Verdict.REJECT:
         _check_reject(unit, images)
 
 
-def _check_move(unit: SampleUnit, given: GivenReview) -> None:
-    if given.mark is None:
-        raise BadInput(_("Move needs the place of the mine: click it first."))
-    if not (-180 <= given.mark[0] <= 180 and -90 <= given.mark[1] <= 90):
+def _check_mark(unit: SampleUnit, mark: tuple[float, float]) -> None:
+    if not (-180 <= mark[0] <= 180 and -90 <= mark[1] <= 90):
         raise BadInput(_("The mark is not a place on earth."))
-    if not looking.search_disc(unit.observation.point, unit.search_radius_m).contains(Point(*given.mark, srid=4326)):
+    if not looking.search_disc(unit.observation.point, unit.search_radius_m).contains(Point(*mark, srid=4326)):
         raise BadInput(
             _("The mark lies outside the search disc of %(radius)d m: mines beyond it are marked as another mine.")
             % {"radius": unit.search_radius_m}

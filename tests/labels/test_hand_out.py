@@ -8,8 +8,8 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 from django.utils import timezone
 
-from labels import workflow
-from labels.models import Assignment
+from labels import access, workflow
+from labels.models import Assignment, Exposure
 from tests.factories import make_record, make_register
 
 
@@ -39,6 +39,16 @@ def test_a_lease_that_ran_out_is_given_on(project, annotator, second_annotator):
     Assignment.objects.update(leased_until=timezone.now() - timedelta(seconds=1))
     assert workflow.hand_out(audit, second_annotator) == [unit]
     assert not workflow.keep_lease(unit, annotator)
+
+
+def test_a_held_unit_goes_to_others_once_its_holder_saw_reviews_of_it(project, annotator, second_annotator):
+    audit = census(project, 1)
+    [unit] = workflow.hand_out(audit, annotator)
+    access.expose(annotator, [unit.pk], Exposure.What.RELEASE)
+    assert workflow.hand_out(audit, annotator) == []
+    assert not workflow.keep_lease(unit, annotator)
+    Assignment.objects.update(leased_until=timezone.now() - timedelta(seconds=1))
+    assert workflow.hand_out(audit, second_annotator) == [unit]
 
 
 def test_records_without_a_position_are_counted_not_handed_out(project, annotator):

@@ -35,6 +35,19 @@ def test_five_wrong_passwords_lock_the_name(annotator, client):
     assert b"Too many wrong passwords" in locked.content
 
 
+def test_wrong_passwords_from_afar_do_not_keep_a_person_out(annotator):
+    for _ in range(5):
+        sign_in(Client(REMOTE_ADDR="203.0.113.9"), "alma", "wrong")
+    assert sign_in(Client(REMOTE_ADDR="203.0.113.9"), "alma", PASSWORD).status_code == 429
+    assert sign_in(Client(REMOTE_ADDR="198.51.100.7"), "alma", PASSWORD).status_code == 302
+
+
+def test_guessing_from_many_addresses_locks_the_name_everywhere(annotator):
+    for k in range(20):
+        sign_in(Client(REMOTE_ADDR=f"203.0.113.{k}"), "alma", "wrong")
+    assert sign_in(Client(REMOTE_ADDR="198.51.100.7"), "alma", PASSWORD).status_code == 429
+
+
 def test_a_lock_ends_after_a_quarter_of_an_hour(annotator, client, time_machine):
     for _ in range(5):
         sign_in(client, "alma", "wrong")
@@ -47,6 +60,12 @@ def test_signing_in_never_leads_elsewhere(annotator, client, next_page):
     assert sign_in(client, "alma", PASSWORD, next=next_page).url == reverse("labels:projects")
     changed = client.post(reverse("set_language"), {"language": "fr", "next": next_page})
     assert "elsewhere" not in changed.url and "javascript" not in changed.url
+
+
+def test_the_sign_in_page_changes_its_language(client, db):
+    changed = client.post(reverse("set_language"), {"language": "fr", "next": reverse("login")})
+    assert (changed.status_code, changed.url) == (302, reverse("login"))
+    assert 'lang="fr"' in client.get(reverse("login")).content.decode()
 
 
 def test_an_unknown_name_reads_like_a_wrong_password(annotator, client):

@@ -123,6 +123,13 @@ def test_unsure_needs_a_reason(unit, annotator):
         workflow.record_review(unit, annotator, given("unsure"))
 
 
+@pytest.mark.parametrize("verdict", ["confirm", "move"])
+def test_a_mark_lies_in_the_search_disc(unit, annotator, verdict):
+    lon, lat = POINT
+    with pytest.raises(BadInput, match="outside the search disc"):
+        workflow.record_review(unit, annotator, given(verdict, mark=(lon + 0.5, lat)))
+
+
 def test_a_move_needs_its_mark(unit, annotator):
     with pytest.raises(BadInput, match="place of the mine"):
         workflow.record_review(unit, annotator, given("move"))
