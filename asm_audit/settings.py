@@ -184,6 +184,7 @@ CONTENT_SECURITY_POLICY = {
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("fr", _("French")), ("pt", _("Portuguese"))]
 LOCALE_PATHS = [BASE_DIR / "asm_audit" / "locale"]
+FORMAT_MODULE_PATH = ["asm_audit.formats"]
 USE_I18N = True
 USE_TZ = True
 TIME_ZONE = "UTC"

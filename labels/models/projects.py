@@ -1,14 +1,21 @@
 """Who works on what: projects, the people in them, and the record of who looked at or took out what."""
 
 import uuid
+from zoneinfo import available_timezones
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 iso3 = RegexValidator(r"^[A-Z]{3}$", _("Write the three capital letters of the country's ISO 3166 code."))
+
+
+def check_time_zone(name: str) -> None:
+    if name not in available_timezones():
+        raise ValidationError(_("Write a time zone as in “Africa/Kinshasa”."))
 
 
 class Role(models.TextChoices):
@@ -31,7 +38,7 @@ class Project(models.Model):
     slug = models.SlugField(_("short name"), max_length=50, unique=True)
     name = models.CharField(_("name"), max_length=200)
     country = models.CharField(_("country (ISO 3166 alpha-3)"), max_length=3, validators=[iso3])
-    time_zone = models.CharField(_("time zone"), max_length=64, default="UTC")
+    time_zone = models.CharField(_("time zone"), max_length=64, default="UTC", validators=[check_time_zone])
     languages = models.JSONField(_("languages"), default=list, blank=True)
     imagery_policy = models.CharField(
         _("imagery policy"), max_length=20, choices=ImageryPolicy.choices, default=ImageryPolicy.LOCAL

@@ -6,13 +6,14 @@ from functools import wraps
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
+from django.utils import timezone
 
 from labels import access
 from labels.models import Project
 
 
 def in_project(action: str) -> Callable:
-    """Open the view to members who may do `action`; it receives the project instead of its slug.
+    """Open the view to members who may do `action`; it receives the project instead of its slug, in its time zone.
 
     A stranger gets 404, a member whose role does not cover the action 403.
     """
@@ -23,7 +24,8 @@ def in_project(action: str) -> Callable:
             found = get_object_or_404(Project, slug=project)
             request.role = access.require(request.user, action, found)
             request.project = found
-            return view(request, found, *args, **kwargs)
+            with timezone.override(found.time_zone):
+                return view(request, found, *args, **kwargs)
 
         enter.action = action
         return enter

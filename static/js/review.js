@@ -460,8 +460,8 @@ async function drawUnsent() {
   const unsent = entries.length - refused.length
   const text = unsent && outbox.state !== 'idle' ? words.unsentKept : words.unsent
   $('unsent').textContent = refused.length ? words.refused.replace('%s', refused.length) : text.replace('%s', unsent)
-  $('unsent').classList.toggle('waiting', unsent > 0 && outbox.state !== 'idle')
-  $('unsent').classList.toggle('refused', refused.length > 0)
+  $('unsent-open').classList.toggle('waiting', unsent > 0 && outbox.state !== 'idle')
+  $('unsent-open').classList.toggle('refused', refused.length > 0)
   if (outbox.state === 'signedOut') signedOut()
   drawRefused(refused)
 }
@@ -488,7 +488,7 @@ function drawRefused(refused) {
   if (!refused.length && $('refused').open) $('refused').close()
 }
 
-$('unsent').addEventListener('click', () => ($('unsent').classList.contains('refused') ? $('refused').showModal() : outbox.flush()))
+$('unsent-open').addEventListener('click', () => ($('unsent-open').classList.contains('refused') ? $('refused').showModal() : outbox.flush()))
 $('refused-close').addEventListener('click', () => $('refused').close())
 document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && outbox.flush())
 

@@ -1,0 +1,176 @@
+"""Jobs: the row is the truth; a message delivered twice, late or never changes nothing of that."""
+
+import os
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from celery.contrib.testing.worker import start_worker
+from django.db import connection, connections
+from django.utils import timezone
+
+from asm_audit.celery import app
+from labels import jobs
+from labels.errors import BadInput, JobLost
+from labels.models import Job
+
+KIND = "test_kind"
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@pytest.fixture
+def work(monkeypatch):
+    """A kind of work made for the test: a function of the RunningJob."""
+
+    def register(function):
+        monkeypatch.setitem(jobs._work, KIND, function)
+
+    return register
+
+
+def asked(project, **fields) -> Job:
+    return Job.objects.create(project=project, kind=KIND, **fields)
+
+
+def test_it_runs_once_however_often_it_is_delivered(project, work):
+    ran = []
+    work(lambda running: ran.append(running.job.pk))
+    job = asked(project)
+    assert jobs.run(job.pk).state == Job.State.DONE
+    assert jobs.run(job.pk) is None
+    assert ran == [job.pk]
+
+
+def test_a_sentence_is_kept_as_the_reason(project, work):
+    def fail(running):
+        raise BadInput("Row 3 has no latitude.")
+
+    work(fail)
+    job = jobs.run(asked(project).pk)
+    assert (job.state, job.error) == (Job.State.FAILED, "Row 3 has no latitude.")
+
+
+def test_a_fault_of_ours_shows_no_trace(project, work):
+    work(lambda running: 1 / 0)
+    job = jobs.run(asked(project).pk)
+    assert job.state == Job.State.FAILED
+    assert "Traceback" not in job.error and "division" not in job.error
+
+
+def test_a_worker_that_was_given_up_on_writes_nothing(project, work):
+    """Another worker takes the silent job over while the first one still runs."""
+
+    def slow(running):
+        Job.objects.update(heartbeat_at=timezone.now() - timedelta(hours=1))
+        assert jobs.take(running.job.pk) is not None
+        running.begin("too late")
+
+    work(slow)
+    job = jobs.run(asked(project).pk)
+    assert (job.state, job.stage) == (Job.State.RUNNING, "")
+
+
+def test_a_publication_is_fenced(project):
+    job = asked(project)
+    first = jobs.RunningJob(jobs.take(job.pk))
+    Job.objects.update(heartbeat_at=timezone.now() - timedelta(hours=1))
+    jobs.take(job.pk)
+    with pytest.raises(JobLost):
+        first.still_mine()
+
+
+def test_a_running_job_is_not_taken_twice(project):
+    job = asked(project)
+    assert jobs.take(job.pk)
+    assert jobs.take(job.pk) is None
+
+
+def test_after_three_silent_attempts_it_fails(project):
+    job = asked(project)
+    for _ in range(Job.MAX_ATTEMPTS):
+        assert jobs.take(job.pk)
+        Job.objects.update(heartbeat_at=timezone.now() - timedelta(hours=1))
+    assert jobs.take(job.pk) is None
+    job.refresh_from_db()
+    assert job.state == Job.State.FAILED and "3 times" in job.error
+
+
+def test_cancelling_a_queued_job_ends_it(project, work):
+    ran = []
+    work(ran.append)
+    job = asked(project)
+    jobs.cancel(job)
+    assert jobs.run(job.pk) is None
+    job.refresh_from_db()
+    assert (job.state, ran) == (Job.State.CANCELLED, [])
+
+
+def test_cancelling_a_running_job_stops_it_at_its_next_report(project, work):
+    def long(running):
+        jobs.cancel(running.job)
+        running.begin("second stage")
+        raise AssertionError("it went on")
+
+    work(long)
+    assert jobs.run(asked(project).pk).state == Job.State.CANCELLED
+
+
+def test_progress_is_cheap_and_honest(project, work):
+    def count(running):
+        running.begin("counting", 10_000)
+        for _ in running.counted(range(10_000), 10_000):
+            pass
+        running.job.refresh_from_db()
+        assert running.job.n_total == 10_000
+
+    work(count)
+    assert jobs.run(asked(project).pk).state == Job.State.DONE
+
+
+def test_silent_jobs_are_sent_again(project, monkeypatch):
+    sent = []
+    monkeypatch.setattr(jobs, "send", lambda job: sent.append(job.pk))
+    never_sent = asked(project)
+    asked(project, sent_at=timezone.now())
+    silent = asked(project, state="running", heartbeat_at=timezone.now() - timedelta(hours=1))
+    asked(project, state="running", heartbeat_at=timezone.now())
+    jobs.resend_silent()
+    assert sorted(sent) == sorted([never_sent.pk, silent.pk])
+
+
+ASK = """
+from labels import jobs
+from labels.models import Project
+print(jobs.ask(project=Project.objects.get(), kind="load_areas").state)
+"""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_asking_works_without_redis(project, tmp_path):
+    """A process whose Redis is gone: what it asks for is a row all the same, and waits for beat."""
+    environment = os.environ | {
+        "DATABASE_NAME": connection.settings_dict["NAME"],
+        "REDIS_URL": f"redis+socket://{tmp_path}/gone.sock?virtual_host=0",
+    }
+    command = [sys.executable, "manage.py", "shell", "--no-imports", "-c", ASK]
+    asked = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    assert asked.stdout.strip() == "queued", asked.stderr
+    assert Job.objects.get().state == Job.State.QUEUED
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_real_worker_does_it_through_redis(project, work):
+    """Asked here, sent through Redis, done by a Celery worker."""
+    work(lambda running: {"answer": 42})
+    with start_worker(app, pool="solo", perform_ping_check=False, shutdown_timeout=20):
+        job = jobs.ask(project=project, kind=KIND)
+        for _ in range(200):
+            job.refresh_from_db()
+            if job.is_over:
+                break
+            time.sleep(0.1)
+    connections.close_all()
+    assert (job.state, job.result) == (Job.State.DONE, {"answer": 42})
