@@ -43,7 +43,6 @@ def open_audit(running: jobs.RunningJob) -> dict:
     job, asked = running.job, running.parameters
     running.begin("drawing units")
     with transaction.atomic():
-        running.still_mine()
         audit = Audit.objects.filter(project=job.project, slug=slug_for(asked["name"])).first()
         if audit is None:
             audit = workflow.open_census(
@@ -56,6 +55,7 @@ def open_audit(running: jobs.RunningJob) -> dict:
                 reviews_per_unit=asked["reviews_per_unit"],
                 same_site_m=asked["same_site_m"],
             )
+        running.still_mine()
     return {
         "page": reverse("labels:audit", args=[job.project.slug, audit.slug]),
         "units": audit.n_population - audit.n_unlocated,

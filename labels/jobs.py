@@ -125,7 +125,10 @@ class RunningJob:
             self.progress(number, n_total)
 
     def still_mine(self) -> None:
-        """Call inside the transaction that publishes the result: raises JobLost if another worker took over."""
+        """Call last in the transaction that publishes the result: raises JobLost if another worker took over.
+
+        It locks the job's row, and until the transaction ends neither heartbeat nor cancel gets through.
+        """
         rows = Job.objects.select_for_update().filter(pk=self.job.pk, token=self.token, state=Job.State.RUNNING)
         if not rows.exists():
             raise JobLost
