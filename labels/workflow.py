@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 
 from labels import looking, rules
 from labels.errors import BadInput, Conflict, NotAllowed
+from labels.imagery.scenes import on_ground
 from labels.models import (
     Assignment,
     Audit,
@@ -287,7 +288,7 @@ def _image(unit: SampleUnit, given: GivenImage) -> ReviewImage:
         n_tiles_missing=given.n_tiles_missing,
         adjustments=given.adjustments,
     )
-    image.footprints = [scene.footprint for scene in scenes]
+    image.footprints = [on_ground(source, scene.footprint) for scene in scenes]
     return image
 
 

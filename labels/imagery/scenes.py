@@ -158,9 +158,13 @@ def footprint_of(source: ImagerySource, day: Day) -> MultiPolygon:
     footprints = list(Scene.objects.filter(_of_day(day), source=source).values_list("footprint", flat=True))
     if not footprints:
         return MultiPolygon(srid=4326)
-    together = footprints[0] if len(footprints) == 1 else _union(footprints)
-    dx, dy = _offset_deg(source, together.centroid.y)
-    return _moved(together, dx, dy) if dx or dy else together
+    return on_ground(source, footprints[0] if len(footprints) == 1 else _union(footprints))
+
+
+def on_ground(source: ImagerySource, footprint: MultiPolygon) -> MultiPolygon:
+    """The footprint of one of the source's pictures where it really lies: its measured offset applied."""
+    dx, dy = _offset_deg(source, footprint.centroid.y)
+    return _moved(footprint, dx, dy) if dx or dy else footprint
 
 
 def _union(footprints: list[MultiPolygon]) -> MultiPolygon:

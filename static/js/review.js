@@ -193,8 +193,10 @@ const round = (metres) => Math.round(Math.max(-60000, Math.min(60000, metres)) *
 /** Indexes of the images looked at that can support a reject. */
 const supporting = () => [...look.images.keys()].filter((index) => !predates(unit().images[index], unit().report.ends))
 
+/** Share of the disc seen where there is a picture; the server measures it again. */
 function shareSeen() {
-  return look.disc.share(supporting())
+  const covered = supporting().reduce((sum, index) => sum + unit().images[index].share_covered, 0)
+  return Math.min(look.disc.share(supporting()), covered)
 }
 
 function describeSeen() {
@@ -419,7 +421,8 @@ async function handOut() {
   const known = new Set([...units.map((each) => each.unit), ...judged])
   const wasEmpty = units.length === 0
   units.push(...body.units.filter((each) => !known.has(each.unit)))
-  if (!(await waiting()).length) Object.assign(page.progress, body.progress)
+  // One's own counts are kept here: the answer may be older than the last verdict.
+  Object.assign(page.progress, { done: body.progress.done, wanted: body.progress.wanted })
   drawProgress()
   if (wasEmpty && units.length) show()
 }
