@@ -3,8 +3,10 @@
 from django.db import transaction
 from django.urls import reverse
 from django.utils.text import slugify
+from django.utils.translation import gettext as _
 
 from labels import jobs, workflow
+from labels.errors import Conflict
 from labels.models import Audit, Job, Project, Register
 
 
@@ -55,6 +57,8 @@ def open_audit(running: jobs.RunningJob) -> dict:
                 reviews_per_unit=asked["reviews_per_unit"],
                 same_site_m=asked["same_site_m"],
             )
+        elif audit.register_id != asked["register"]:
+            raise Conflict(_("An audit of this project already has this name."))
         running.still_mine()
     return {
         "page": reverse("labels:audit", args=[job.project.slug, audit.slug]),

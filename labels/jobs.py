@@ -80,13 +80,13 @@ def cancel(job: Job) -> None:
         Job.objects.filter(pk=job.pk, state=Job.State.RUNNING).update(cancel_requested=True)
 
 
-def retry(job: Job) -> Job:
-    """Ask again for work that failed or was cancelled, with the same parameters."""
+def retry(job: Job, *, requested_by) -> Job:
+    """Ask again for work that failed or was cancelled, with the same parameters, in the name of who asks now."""
     return ask(
         project=job.project,
         kind=job.kind,
         subject=job.subject,
-        requested_by=job.requested_by,
+        requested_by=requested_by,
         parameters=job.parameters,
     )
 

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 from celery.contrib.testing.worker import start_worker
+from django.contrib.auth import get_user_model
 from django.db import connection, connections
+from django.urls import reverse
 from django.utils import timezone
 
 from asm_audit.celery import app
@@ -121,6 +123,27 @@ def test_cancelling_a_running_job_stops_it_at_its_next_report(project, work):
 
     work(long)
     assert jobs.run(asked(project).pk).state == Job.State.CANCELLED
+
+
+def test_who_tries_again_is_who_asked(project, admin, client_of):
+    """A release tried again by another admin must not be noted under the first one's name."""
+    first = get_user_model().objects.create_user("gone")
+    job = asked(project, state=Job.State.FAILED, finished_at=timezone.now(), requested_by=first)
+    client_of(admin).post(reverse("labels:job_retry", args=[project.slug, job.uuid]))
+    assert Job.objects.latest("pk").requested_by == admin
+
+
+def test_one_name_is_not_two_audits(project):
+    """Two people ask for audits of different registers under one name before either is drawn."""
+    asked_for = []
+    for _ in range(2):
+        register = make_register(project)
+        make_record(register)
+        fields = {"name": "A", "register": register, "reviews_per_unit": 1, "same_site_m": 250, "seed": 1}
+        parameters = audit_opening.parameters(**fields)
+        asked_for.append(Job.objects.create(project=project, kind=Job.Kind.OPEN_AUDIT, parameters=parameters))
+    first, second = [jobs.run(job.pk) for job in asked_for]
+    assert (first.state, second.state) == (Job.State.DONE, Job.State.FAILED)
 
 
 def work_of(kind: str, register, folder: Path) -> dict:
