@@ -238,27 +238,35 @@ function verdictBody(verdict, reason) {
 
 async function undo() {
   if (busy) return
-  const last = done.pop()
-  const review = last?.review ?? page.undo.pop()
-  if (!review) return say(words.nothingToUndo, true)
   busy = true
   try {
-    const url = urls.retract.replace('REVIEW', review)
-    if (last) {
-      await outbox.add('retract', url, { uuid: crypto.randomUUID() })
-      units = [last.unit, ...units]
-      judged.delete(last.unit.unit)
-    } else {
-      const { ok, body } = await server.post(url, { uuid: crypto.randomUUID() })
-      if (!ok) return say(body.detail ?? '', true)
-      units = [body.unit, ...units.filter((each) => each.unit !== body.unit.unit)]
-    }
+    const last = done.pop()
+    const again = last ? await takeBack(last) : await takeBackEarlier()
+    if (!again) return
+    units = [again, ...units.filter((each) => each.unit !== again.unit)]
+    judged.delete(again.unit)
     count(-1)
     show()
     say(words.undone)
   } finally {
     busy = false
   }
+}
+
+async function takeBack({ unit, review }) {
+  await outbox.add('retract', urls.retract.replace('REVIEW', review), { uuid: crypto.randomUUID() })
+  return unit
+}
+
+/** A verdict from before this page was opened: only the server knows its unit. Until it answers, nothing older is undone. */
+async function takeBackEarlier() {
+  const review = page.undo.at(-1)
+  if (!review) return say(words.nothingToUndo, true)
+  if ((await waiting()).length) return say(words.undoLater, true)
+  const { ok, status, body } = await server.post(urls.retract.replace('REVIEW', review), { uuid: crypto.randomUUID() })
+  if (ok || [403, 404, 409].includes(status)) page.undo.pop()
+  if (!ok) return say(body.detail ?? words.undoLater, true)
+  return body.unit
 }
 
 function count(step) {
@@ -373,6 +381,7 @@ outbox.addEventListener('refused', ({ detail: { entry } }) => {
   done = done.filter((each) => each.review !== entry.body.uuid)
   judged.delete(entry.body.unit) // it comes back to be judged again
   count(-1)
+  page.undo = page.undo.filter((review) => review !== entry.body.uuid)
 })
 document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && outbox.flush())
 
@@ -489,8 +498,15 @@ window.addEventListener('resize', () => look && drawLine())
 
 drawKeysSwitch()
 notices.draw()
+=======
+drawUnsent()
+for (const { kind, url, body } of await waiting()) {
+  if (kind === 'review') {
+    judged.add(body.unit)
+    page.undo.push(body.uuid)
+  } else page.undo = page.undo.filter((review) => !url.includes(review))
+}
 outbox.flush()
-for (const entry of await waiting()) if (entry.kind === 'review') judged.add(entry.body.unit)
 units = units.filter((each) => !judged.has(each.unit))
 if (units.length) show()
 else ahead().then(() => units.length || finish())
