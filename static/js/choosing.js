@@ -24,5 +24,6 @@ export function relation(image, report, words) {
 function span(days, words) {
   if (days < 60) return words.days.replace('%s', days)
   if (days < 730) return words.months.replace('%s', Math.round(days / 30.4))
-  return words.years.replace('%s', (days / 365.25).toFixed(1))
+  const years = (days / 365.25).toLocaleString(document.documentElement.lang, { minimumFractionDigits: 1, maximumFractionDigits: 1 })
+  return words.years.replace('%s', years)
 }
