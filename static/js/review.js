@@ -498,8 +498,6 @@ window.addEventListener('resize', () => look && drawLine())
 
 drawKeysSwitch()
 notices.draw()
-=======
-drawUnsent()
 for (const { kind, url, body } of await waiting()) {
   if (kind === 'review') {
     judged.add(body.unit)
