@@ -46,7 +46,7 @@ let input = 'mouse'
 const unit = () => units[0]
 
 function show() {
-  if (!units.length) return finish()
+  if (!units.length) return waitForUnits()
   $('finished').hidden = true
   const pair = defaultPair(unit().images, unit().report.ends)
   look = new Looking(unit(), [null, null])
@@ -62,8 +62,14 @@ function show() {
   ahead()
 }
 
-function finish() {
+/** Nothing is in hand: only the server knows whether that is the end of the queue. */
+function waitForUnits() {
   look = null
+  $('seen').textContent = ''
+  ahead()
+}
+
+function finish() {
   $('finished').hidden = false
   $('ready').textContent = ''
 }
@@ -348,7 +354,7 @@ async function handOut() {
   // One's own counts are kept here: the answer may be older than the last verdict.
   Object.assign(page.progress, { done: body.progress.done, wanted: body.progress.wanted })
   drawProgress()
-  if (wasEmpty && units.length) show()
+  if (wasEmpty) units.length ? show() : finish()
 }
 
 /** What the server has not answered yet. */
@@ -506,5 +512,4 @@ for (const { kind, url, body } of await waiting()) {
 }
 outbox.flush()
 units = units.filter((each) => !judged.has(each.unit))
-if (units.length) show()
-else ahead().then(() => units.length || finish())
+show()
