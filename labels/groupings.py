@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from labels.errors import BadInput
 from labels.ground_truth import Outcome
+from labels.minerals import MINERAL_WORDS
 from labels.models import Audit, Observation
 from labels.models.registers import LocationPrecision
 
@@ -60,7 +61,7 @@ def year_of(outcome: Outcome) -> str:
 GROUP_KEYS: dict[str, GroupKey] = {
     "region": GroupKey(_("Region"), lambda o: [o.region], {"": _("outside every region")}),
     "stated_region": GroupKey(_("Stated region"), lambda o: [o.stated_region], NOT_STATED),
-    "mineral": GroupKey(_("Mineral"), lambda o: sorted(set(o.minerals)) or [""], NOT_STATED),
+    "mineral": GroupKey(_("Mineral"), lambda o: sorted(set(o.minerals)) or [""], {**MINERAL_WORDS, **NOT_STATED}),
     "register": GroupKey(_("Register"), lambda o: [o.register]),
     "legal_status": GroupKey(_("Licence status"), lambda o: [o.legal_status], NOT_STATED),
     "trade_status": GroupKey(_("Trade status"), lambda o: [o.trade_status], NOT_STATED),

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from django.core.paginator import Paginator
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
@@ -11,6 +11,7 @@ from django.views.decorators.http import require_safe
 from labels import access, claims
 from labels.ingest.registers import refused_rows
 from labels.ingest.reports import write_report
+from labels.minerals import mineral_word
 from labels.models import Job, Placement, Project, SiteRecord
 from labels.views.doors import in_project
 
@@ -52,7 +53,7 @@ def _groups(register) -> list[dict]:
     """The tables of the register's page; a table of which nothing is stated is left out."""
     by = {
         "region": claims.by_region(register),
-        "mineral": claims.by_mineral(register),
+        "mineral": _in_words(claims.by_mineral(register)),
         "legal_status": claims.by_status(register, "legal_status"),
         "trade_status": claims.by_status(register, "trade_status"),
     }
@@ -62,6 +63,10 @@ def _groups(register) -> list[dict]:
         for name, found in rows.items()
         if any(what is not None for what, _ in found)
     ]
+
+
+def _in_words(minerals: QuerySet) -> list[tuple[str | None, int]]:
+    return [(code and mineral_word(code), n) for code, n in minerals[: LISTED_GROUPS + 1]]
 
 
 @require_safe

@@ -1,5 +1,7 @@
 // Which two images of a unit to show first, and how an image lies to the report.
 
+const years = new Intl.NumberFormat(document.documentElement.lang, { maximumFractionDigits: 1, minimumFractionDigits: 1 })
+
 /** Indexes of [left, right]: the latest image before the report and the newest one (labels/plain_review.py agrees). */
 export function defaultPair(images, reportEnds) {
   const dated = images.map((image, index) => ({ ...image, index })).filter((image) => image.captured_on)
@@ -24,5 +26,5 @@ export function relation(image, report, words) {
 function span(days, words) {
   if (days < 60) return words.days.replace('%s', days)
   if (days < 730) return words.months.replace('%s', Math.round(days / 30.4))
-  return words.years.replace('%s', (days / 365.25).toFixed(1))
+  return words.years.replace('%s', years.format(days / 365.25))
 }

@@ -13,7 +13,8 @@ from labels.ingest.headers import folded
 from labels.ingest.readers import RawRow
 from labels.ingest.refusals import Refusal, RowRefused
 from labels.ingest.rows import Observed, RowReader, parse_coordinate, parse_date
-from labels.ingest.words import is_blank, kind_in, location_precision_in, minerals_in
+from labels.ingest.words import MINERALS, OTHER, is_blank, kind_in, location_precision_in, minerals_in
+from labels.minerals import MINERAL_WORDS
 
 degrees = st.floats(-180, 180, allow_nan=False)
 
@@ -199,3 +200,7 @@ def test_a_choice_settles_a_doubt():
 @given(st.text())
 def test_folding_twice_is_folding_once(text):
     assert folded(folded(text)) == folded(text)
+
+
+def test_every_mineral_code_has_a_word():
+    assert {*MINERALS.values(), OTHER} == set(MINERAL_WORDS)
