@@ -99,7 +99,7 @@ def _edition(project: Project, register: str, number: int):
 @in_project("view_register")
 def records(request: HttpRequest, project: Project, register: str) -> HttpResponse:
     found = get_object_or_404(project.registers, slug=register)
-    searched = request.GET.get("q", "").strip()
+    searched = request.GET.get("q", "").replace("\0", "").strip()
     placed = claims.records_of(found).order_by("site_record_id")
     if searched:
         placed = claims.named_like(placed, searched)

@@ -23,7 +23,7 @@ def question(parameters: QueryDict) -> dict:
     by = [name for given in parameters.getlist("by") for name in given.split(",") if name]
     where = {name: parameters[name] for name in GROUP_KEYS if name != "audit" and parameters.get(name)}
     return {
-        "audit": parameters.get("audit", ""),
+        "audit": parameters.get("audit", "").replace("\0", ""),
         "by": by if "by" in parameters else DEFAULT_BY,
         "where": {name: "" if value == NONE else value for name, value in where.items()},
         "tolerance_m": _tolerance(parameters.get("tolerance_m", "")),

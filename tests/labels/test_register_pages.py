@@ -185,6 +185,10 @@ def test_records_are_found_by_name_or_id(imported, client_of, lead, project):
     assert client.get(address, {"q": "%"}).context["page"].paginator.count == 0
 
 
+def test_a_search_with_what_the_database_cannot_hold_still_finds(imported, client_of, lead, project):
+    assert client_of(lead).get(url("records", project, imported.slug), {"q": "br\0ay"}).context["page"].object_list
+
+
 def test_record_page_shows_everything_the_register_said(imported, client_of, lead, project):
     record = SiteRecord.objects.get(source_id="a1")
     page = client_of(lead).get(url("record", project, record.uuid)).content.decode()

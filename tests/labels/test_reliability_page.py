@@ -128,7 +128,9 @@ def test_filters_and_groupings_come_from_the_url(project, lead, client_of, judge
     assert "No unit is like that" in text_of(client.get(page(project), {"region": "(none)"}))
 
 
-@pytest.mark.parametrize("wrong", [{"by": "colour"}, {"audit": "x"}, {"tolerance_m": "far"}, {"tolerance_m": "-1"}])
+@pytest.mark.parametrize(
+    "wrong", [{"by": "colour"}, {"audit": "x"}, {"audit": "x\0"}, {"tolerance_m": "far"}, {"tolerance_m": "-1"}]
+)
 def test_senseless_url_is_said_on_the_page(project, lead, client_of, judged, wrong):
     response = client_of(lead).get(page(project), wrong)
     assert response.status_code == 400
