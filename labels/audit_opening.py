@@ -3,6 +3,7 @@
 from django.db import transaction
 from django.urls import reverse
 from django.utils.text import slugify
+from django.utils.translation import gettext as _
 
 from labels import jobs, workflow
 from labels.models import Audit, Job, Project, Register
@@ -41,7 +42,7 @@ def parameters(*, name: str, register: Register, reviews_per_unit: int, same_sit
 def open_audit(running: jobs.RunningJob) -> dict:
     """A second delivery finds the audit by its slug and adds nothing."""
     job, asked = running.job, running.parameters
-    running.begin("drawing units")
+    running.begin(_("drawing units"))
     with transaction.atomic():
         running.still_mine()
         audit = Audit.objects.filter(project=job.project, slug=slug_for(asked["name"])).first()
