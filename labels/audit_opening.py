@@ -6,6 +6,7 @@ from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
 from labels import jobs, workflow
+from labels.errors import Conflict
 from labels.models import Audit, Job, Project, Register
 
 
@@ -44,7 +45,6 @@ def open_audit(running: jobs.RunningJob) -> dict:
     job, asked = running.job, running.parameters
     running.begin(_("drawing units"))
     with transaction.atomic():
-        running.still_mine()
         audit = Audit.objects.filter(project=job.project, slug=slug_for(asked["name"])).first()
         if audit is None:
             audit = workflow.open_census(
@@ -57,6 +57,9 @@ def open_audit(running: jobs.RunningJob) -> dict:
                 reviews_per_unit=asked["reviews_per_unit"],
                 same_site_m=asked["same_site_m"],
             )
+        elif audit.register_id != asked["register"]:
+            raise Conflict(_("An audit of this project already has this name."))
+        running.still_mine()
     return {
         "page": reverse("labels:audit", args=[job.project.slug, audit.slug]),
         "units": audit.n_population - audit.n_unlocated,

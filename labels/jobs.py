@@ -83,13 +83,13 @@ def cancel(job: Job) -> None:
         Job.objects.filter(pk=job.pk, state=Job.State.RUNNING).update(cancel_requested=True)
 
 
-def retry(job: Job) -> Job:
-    """Ask again for work that failed or was cancelled, with the same parameters."""
+def retry(job: Job, *, requested_by) -> Job:
+    """Ask again for work that failed or was cancelled, with the same parameters, in the name of who asks now."""
     return ask(
         project=job.project,
         kind=job.kind,
         subject=job.subject,
-        requested_by=job.requested_by,
+        requested_by=requested_by,
         parameters=job.parameters,
     )
 
@@ -128,7 +128,10 @@ class RunningJob:
             self.progress(number, n_total)
 
     def still_mine(self) -> None:
-        """Call inside the transaction that publishes the result: raises JobLost if another worker took over."""
+        """Call last in the transaction that publishes the result: raises JobLost if another worker took over.
+
+        It locks the job's row, and until the transaction ends neither heartbeat nor cancel gets through.
+        """
         rows = Job.objects.select_for_update().filter(pk=self.job.pk, token=self.token, state=Job.State.RUNNING)
         if not rows.exists():
             raise JobLost

@@ -173,8 +173,10 @@ def _seen_by(annotator) -> Exists:
 
 
 def _lease(assignment: Assignment, annotator, until: datetime) -> None:
+    if assignment.state != Assignment.State.LEASED or assignment.annotator_id != annotator.pk:
+        assignment.leased_at = timezone.now()
     assignment.state, assignment.annotator, assignment.leased_until = Assignment.State.LEASED, annotator, until
-    assignment.save(update_fields=["state", "annotator", "leased_until"])
+    assignment.save(update_fields=["state", "annotator", "leased_until", "leased_at"])
 
 
 def keep_lease(unit: SampleUnit, annotator) -> bool:
@@ -363,10 +365,8 @@ def _assignment_for(unit: SampleUnit, annotator) -> Assignment:
 
 
 def _save(unit, annotator, given: GivenReview, images, previous, assignment) -> Review:
-    now = timezone.now()
-    held_s = None
-    if assignment.leased_until:
-        held_s = settings.LEASE_S - (assignment.leased_until - now).total_seconds()
+    is_held = assignment.state == Assignment.State.LEASED and assignment.annotator_id == annotator.pk
+    held_s = (timezone.now() - assignment.leased_at).total_seconds() if is_held and assignment.leased_at else None
     has_mine = given.verdict in (Verdict.CONFIRM, Verdict.MOVE)
     mark = Point(*given.mark, srid=4326) if given.mark else unit.observation.point
     review = Review(
@@ -433,10 +433,12 @@ def retract_review(review: Review, annotator, *, uuid: UUID) -> tuple[Retraction
     if Review.objects.filter(supersedes=review).exists():
         raise Conflict(_("A later verdict of yours already replaced this one."))
     retraction = Retraction.objects.create(uuid=uuid, review=review)
+    now = timezone.now()
     Assignment.objects.filter(review=review).update(
         state=Assignment.State.LEASED,
         review=None,
-        leased_until=timezone.now() + timedelta(seconds=settings.LEASE_S),
+        leased_at=now,
+        leased_until=now + timedelta(seconds=settings.LEASE_S),
         order_key=-1,
     )
     return retraction, True

@@ -128,7 +128,6 @@ def load_areas(job: RunningJob) -> dict:
     n_unchanged = 0
     job.begin(_("publishing"))
     with transaction.atomic():
-        job.still_mine()
         project = Project.objects.select_for_update().get(pk=job.job.project_id)
         _mend()
         report = _report(refused)
@@ -138,6 +137,7 @@ def load_areas(job: RunningJob) -> dict:
         else:
             layer = _publish(project, job.parameters)
         _run("DROP TABLE staged_area")
+        job.still_mine()
     n_areas = layer.areas.count()
     placement.place_records(project=project, job=job)
     uploads.discard(job.parameters.get("upload"))

@@ -209,7 +209,6 @@ def _read(rows: RowReader, raws: Iterable[RawRow]) -> Iterator[tuple[int, Observ
 @transaction.atomic
 def _publish(job: RunningJob, staging: Staging, register: Register) -> Edition:
     register = Register.objects.select_for_update().get(pk=register.pk)
-    job.still_mine()
     staging.identify()
     tally = staging.tally(register.pk)
     if not tally.n_rows:
@@ -218,6 +217,7 @@ def _publish(job: RunningJob, staging: Staging, register: Register) -> Edition:
     staging.publish(register.pk, edition.pk)
     Register.objects.filter(pk=register.pk).update(column_mapping=job.parameters["mapping"])
     staging.drop()
+    job.still_mine()
     return edition
 
 

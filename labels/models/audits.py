@@ -158,6 +158,7 @@ class Assignment(models.Model):
     # Who holds or did it; also set on an open row that waits for one person (after an undo).
     annotator = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="assignments")
     leased_until = models.DateTimeField(null=True)
+    leased_at = models.DateTimeField(null=True)  # when it was handed to whom it is leased; renewals leave it
     review = models.OneToOneField("labels.Review", models.PROTECT, null=True, related_name="assignment")
     order_key = models.FloatField()
 

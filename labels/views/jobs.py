@@ -37,7 +37,7 @@ def cancel(request: HttpRequest, project: Project, job) -> HttpResponse:
 @in_project("cancel_job")
 def retry(request: HttpRequest, project: Project, job) -> HttpResponse:
     failed = get_object_or_404(project.jobs, uuid=job, state__in=[Job.State.FAILED, Job.State.CANCELLED])
-    again = labels_jobs.retry(failed)
+    again = labels_jobs.retry(failed, requested_by=request.user)
     return redirect("labels:job", project.slug, again.uuid)
 
 

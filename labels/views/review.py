@@ -147,6 +147,7 @@ def _words() -> dict:
         "signedOut": _("You are signed out. Nothing is lost: sign in and go on."),
         "undone": _("Undone: judge this unit again."),
         "nothingToUndo": _("Nothing to undo."),
+        "undoLater": _("The server has not answered: undo again in a moment."),
         "saved": _("Saved"),
         "outside": _("That is outside the search disc. Use “another mine” (A) for mines farther away."),
         "otherMine": _("Another mine marked. Click it to take it away."),

@@ -126,6 +126,46 @@ def test_undo_brings_the_unit_back(page):
     assert Review.objects.order_by("pk").last().unit_id == Review.objects.order_by("pk").first().unit_id
 
 
+def retracted(page, n: int) -> list[int]:
+    for _ in range(60):
+        if Retraction.objects.count() >= n:
+            break
+        page.wait_for_timeout(50)
+    return list(Retraction.objects.values_list("review_id", flat=True))
+
+
+def test_an_undo_without_a_line_does_not_skip_to_an_older_verdict(page, audit):
+    judge(page, "d")
+    judge(page, "d")
+    sent(page, 2)
+    latest = Review.objects.latest("pk")
+    page.reload()
+    ready(page)
+    page.context.set_offline(True)
+    page.keyboard.press("Control+z")
+    expect(page.locator("#strip")).to_contain_text("undo again")
+    page.context.set_offline(False)
+    page.keyboard.press("Control+z")
+    ready(page)
+    assert retracted(page, 1) == [latest.pk]
+
+
+def test_after_opening_again_undo_begins_with_what_was_unsent(page, audit):
+    judge(page, "d")
+    sent(page, 1)
+    page.context.set_offline(True)
+    page.keyboard.press("d")
+    expect(page.locator("#unsent")).to_have_text(re.compile("^1"))
+    again = page.context.new_page()
+    page.close()
+    again.context.set_offline(False)
+    again.goto(address(audit))
+    sent(again, 2)
+    ready(again)
+    again.keyboard.press("Control+z")
+    assert retracted(again, 1) == [Review.objects.latest("pk").pk]
+
+
 def test_the_panes_move_together(page):
     page.mouse.move(300, 400)
     page.mouse.down()

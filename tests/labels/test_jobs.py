@@ -1,21 +1,28 @@
 """Jobs: the row is the truth; a message delivered twice, late or never changes nothing of that."""
 
+import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from celery.contrib.testing.worker import start_worker
+from django.contrib.auth import get_user_model
 from django.db import connection, connections
+from django.urls import reverse
 from django.utils import timezone
 
 from asm_audit.celery import app
-from labels import jobs
+from labels import audit_opening, jobs, workflow
 from labels.errors import BadInput, JobLost
+from labels.ingest import areas, registers
+from labels.ingest.staging import Staging
 from labels.models import Job
+from tests.factories import make_record, make_register
 
 KIND = "test_kind"
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -116,6 +123,74 @@ def test_cancelling_a_running_job_stops_it_at_its_next_report(project, work):
 
     work(long)
     assert jobs.run(asked(project).pk).state == Job.State.CANCELLED
+
+
+def test_who_tries_again_is_who_asked(project, admin, client_of):
+    """A release tried again by another admin must not be noted under the first one's name."""
+    first = get_user_model().objects.create_user("gone")
+    job = asked(project, state=Job.State.FAILED, finished_at=timezone.now(), requested_by=first)
+    client_of(admin).post(reverse("labels:job_retry", args=[project.slug, job.uuid]))
+    assert Job.objects.latest("pk").requested_by == admin
+
+
+def test_one_name_is_not_two_audits(project):
+    """Two people ask for audits of different registers under one name before either is drawn."""
+    asked_for = []
+    for _ in range(2):
+        register = make_register(project)
+        make_record(register)
+        fields = {"name": "A", "register": register, "reviews_per_unit": 1, "same_site_m": 250, "seed": 1}
+        parameters = audit_opening.parameters(**fields)
+        asked_for.append(Job.objects.create(project=project, kind=Job.Kind.OPEN_AUDIT, parameters=parameters))
+    first, second = [jobs.run(job.pk) for job in asked_for]
+    assert (first.state, second.state) == (Job.State.DONE, Job.State.FAILED)
+
+
+def work_of(kind: str, register, folder: Path) -> dict:
+    """Parameters of a job of that kind that has something to do."""
+    if kind == Job.Kind.OPEN_AUDIT:
+        return audit_opening.parameters(name="A", register=register, reviews_per_unit=1, same_site_m=250, seed=1)
+    if kind == Job.Kind.LOAD_REGISTER:
+        path = folder / "list.csv"
+        path.write_text("id,lon,lat\n1,-10.7,6.4\n")
+        mapping = {"source_id": "id", "longitude": "lon", "latitude": "lat"}
+        return registers.parameters_of(register, mapping, path=path)
+    path = folder / "areas.geojson"
+    ring = [[-11, 6], [-10, 6], [-10, 7], [-11, 7], [-11, 6]]
+    shape = {"type": "Feature", "properties": {"name": "K"}, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [shape]}))
+    return areas.parameters_of(path=path, kind="admin", layer="L", level=1)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("kind", "where", "step"),
+    [
+        (Job.Kind.OPEN_AUDIT, workflow, "_add_units"),
+        (Job.Kind.LOAD_REGISTER, Staging, "publish"),
+        (Job.Kind.LOAD_AREAS, areas, "_publish"),
+    ],
+)
+def test_cancel_and_heartbeat_do_not_wait_for_a_publication(project, monkeypatch, tmp_path, kind, where, step):
+    register = make_register(project)
+    make_record(register)
+    job = Job.objects.create(project=project, kind=kind, parameters=work_of(kind, register, tmp_path))
+    real, waits = getattr(where, step), []
+
+    def cancel():
+        jobs.cancel(job)
+        connection.close()
+
+    def while_somebody_cancels(*args, **kwargs):
+        other = threading.Thread(target=cancel)
+        other.start()
+        other.join(timeout=5)
+        waits.append(other.is_alive())
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(where, step, while_somebody_cancels)
+    jobs.run(job.pk)
+    assert waits == [False]
 
 
 def test_progress_is_cheap_and_honest(project, work):

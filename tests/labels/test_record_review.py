@@ -98,6 +98,18 @@ def test_undo_keeps_the_row_and_gives_the_unit_back(unit, annotator):
     assert workflow.hand_out(unit.audit, annotator) == [unit]
 
 
+def test_the_time_a_unit_was_held_counts_from_its_hand_out(unit, annotator, time_machine):
+    """However often the lease is renewed on the way."""
+    time_machine.move_to(timezone.now(), tick=False)
+    workflow.hand_out(unit.audit, annotator)
+    for _ in range(3):
+        time_machine.shift(timedelta(seconds=240))
+        assert workflow.keep_lease(unit, annotator)
+        workflow.hand_out(unit.audit, annotator)
+    review, _ = workflow.record_review(unit, annotator, given())
+    assert review.held_time_s == 720
+
+
 def test_undo_twice_is_one_undo(unit, annotator):
     review, _ = workflow.record_review(unit, annotator, given())
     _, first = workflow.retract_review(review, annotator, uuid=uuid4())
