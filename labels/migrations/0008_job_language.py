@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('labels', '0006_time_zone_checked'),
+        ('labels', '0007_leased_at'),
     ]
 
     operations = [
