@@ -43,7 +43,7 @@ def parameters(*, name: str, register: Register, reviews_per_unit: int, same_sit
 def open_audit(running: jobs.RunningJob) -> dict:
     """A second delivery finds the audit by its slug and adds nothing."""
     job, asked = running.job, running.parameters
-    running.begin("drawing units")
+    running.begin(_("drawing units"))
     with transaction.atomic():
         audit = Audit.objects.filter(project=job.project, slug=slug_for(asked["name"])).first()
         if audit is None:

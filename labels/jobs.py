@@ -16,6 +16,8 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F, Q
 from django.utils import timezone
+from django.utils.translation import get_language, override
+from django.utils.translation import gettext as _
 
 from labels.errors import JobCancelled, JobLost, LabelsError
 from labels.models import Job
@@ -44,6 +46,7 @@ def ask(*, project, kind: str, subject: str = "", requested_by=None, parameters:
         subject=subject[:200],
         requested_by=requested_by,
         parameters=parameters or {},
+        language=get_language() or settings.LANGUAGE_CODE,
     )
     transaction.on_commit(lambda: send(job))
     return job
@@ -166,9 +169,9 @@ def take(job_id: int) -> Job | None:
         if job is None:
             return None
         if job.n_attempts >= Job.MAX_ATTEMPTS:
-            _end(
-                job, Job.State.FAILED, error=f"It stopped without a word {job.n_attempts} times; see the worker's log."
-            )
+            with override(job.language):
+                sentence = _("It stopped without a word %(n)d times; see the worker's log.") % {"n": job.n_attempts}
+            _end(job, Job.State.FAILED, error=sentence)
             return None
         Job.objects.filter(pk=job.pk).update(
             state=Job.State.RUNNING,
@@ -211,7 +214,8 @@ def run_now(
 def _perform(running: RunningJob, quiet: bool = True) -> Job:
     job = running.job
     try:
-        result = _work[job.kind](running)
+        with override(job.language):
+            result = _work[job.kind](running)
     except JobLost:
         log.warning("Job %s was taken over by another worker.", job.pk)
     except JobCancelled:
@@ -222,7 +226,9 @@ def _perform(running: RunningJob, quiet: bool = True) -> Job:
             raise
     except Exception as error:
         log.exception("Job %s failed.", job.pk)
-        _end(job, Job.State.FAILED, error=f"Something went wrong that is not your fault ({type(error).__name__}).")
+        with override(job.language):
+            sentence = _("Something went wrong that is not your fault (%(error)s).") % {"error": type(error).__name__}
+        _end(job, Job.State.FAILED, error=sentence)
         if not quiet:
             raise
     else:

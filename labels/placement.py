@@ -4,6 +4,7 @@ nearest commercial mine. The only writer of Placement; every row can be dropped 
 from collections.abc import Sequence
 
 from django.db import connection, transaction
+from django.utils.translation import gettext as _
 
 from labels.jobs import RunningJob
 from labels.models import Project, Register, SiteRecord
@@ -110,7 +111,7 @@ def place_records(
     registers = [register.pk] if register else list(project.registers.values_list("pk", flat=True))
     n_total = SiteRecord.objects.filter(register_id__in=registers).count()
     if job:
-        job.begin("placing records", n_total)
+        job.begin(_("placing records"), n_total)
     n_placed, after, layers = 0, 0, None
     try:
         while n_placed < n_total:

@@ -4,8 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+from django.conf import settings as django_settings
 from django.contrib.auth import get_user_model
 from django.test import Client
+from django.utils.translation import override
 
 from labels.models import Membership
 from labels.models.projects import Role
@@ -25,6 +27,13 @@ def own_media(settings, tmp_path_factory):
 def plain_passwords(settings):
     """Argon2 is slow on purpose; tests log in hundreds of times."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(autouse=True)
+def english():
+    """Each test begins in English, whatever language the last page was asked in."""
+    with override(django_settings.LANGUAGE_CODE):
+        yield
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from django.utils.translation import ngettext, override
 LANGUAGES = [code for code, _ in settings.LANGUAGES if code != settings.LANGUAGE_CODE]
 SOURCES = ["asm_audit", "labels", "predictions", "static", "templates"]
 FIELD = re.compile(r'^(msgctxt|msgid|msgid_plural|msgstr(?:\[\d\])?) ((?:".*"\n?)+)', re.MULTILINE)
-PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|%[sd%]|</?\w+>")
+PLACEHOLDER = re.compile(r"%\(\w+\)[.\d]*[sdr]|%[sd%]|</?\w+>")
 
 
 @dataclass(frozen=True)

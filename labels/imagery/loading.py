@@ -15,6 +15,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from labels.errors import BadInput
 from labels.imagery import rights, sandbox
@@ -26,6 +27,7 @@ from labels.models import ImagerySource, Job, Project, Scene
 UPLOADS = "uploads"
 MAX_CORNERS = 20_000
 FREE_BYTES = 256 * 2**20
+STAGES = {"check": gettext_lazy("check"), "warp": gettext_lazy("warp"), "write": gettext_lazy("write")}
 
 
 @dataclass(frozen=True)
@@ -111,15 +113,17 @@ def load_imagery(job: RunningJob) -> dict:
             refused.append(f"{file['name']}: {error}")
     if refused:
         n_good = len(job.parameters["files"]) - len(refused)
-        before = f"{n_good} of {n_good + len(refused)} files were loaded. " if n_good else ""
-        raise BadInput(before + "Refused: " + " ".join(refused))
+        told = {"loaded": n_good, "files": n_good + len(refused), "refused": " ".join(refused)}
+        if n_good:
+            raise BadInput(_("%(loaded)d of %(files)d files were loaded. Refused: %(refused)s") % told)
+        raise BadInput(_("Refused: %(refused)s") % told)
     _forget_uploads(job)
     return outcomes | {"source": source.slug}
 
 
 def _load(job: RunningJob, source: ImagerySource, file: dict, acquired: date | None, label: str) -> tuple[str, Scene]:
     """What became of one file (created, dated or unchanged), and its scene."""
-    job.begin(f"{label}: check"[:100])
+    job.begin(f"{label}: {STAGES['check']}"[:100])
     roots = _roots(job, file["path"])
     path = Path(settings.MEDIA_ROOT) / file["path"] if job.parameters["are_uploads"] else Path(file["path"])
     path = checked_path(path, roots)
@@ -165,7 +169,7 @@ def _reporter(job: RunningJob, label: str):
     def report(stage: str, n_done: int, n_total: int | None) -> None:
         if stage != last["stage"]:
             last["stage"] = stage
-            job.begin(f"{label}: {stage}"[:100], n_total)
+            job.begin(f"{label}: {STAGES.get(stage, stage)}"[:100], n_total)
         job.progress(n_done, n_total)
 
     return report
@@ -247,7 +251,7 @@ def _work_folder(job: RunningJob) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, mode=0o700)
     if shutil.disk_usage(folder).free < FREE_BYTES:
-        raise BadInput("The disk is nearly full: free some space and try again.")
+        raise BadInput(_("The disk is nearly full: free some space and try again."))
     return folder
 
 

@@ -9,6 +9,7 @@ from django.contrib.gis.geos import MultiPolygon
 from django.db import connection, transaction
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from psycopg import sql
 
 from labels import placement
@@ -114,7 +115,9 @@ def parameters_of(
 def open_polygons(path: Path) -> Reader:
     reader = open_rows(path)
     if not reader.facts.has_geometry:
-        raise BadInput(f"This is {reader.facts.format}, which holds no polygons; give GeoJSON.")
+        raise BadInput(
+            _("This is %(format)s, which holds no polygons; give GeoJSON.") % {"format": reader.facts.format}
+        )
     return reader
 
 
@@ -123,7 +126,7 @@ def load_areas(job: RunningJob) -> dict:
     """Read the shapes, mend them, publish the layer in one transaction, place the project's records anew."""
     refused = _stage(job)
     n_unchanged = 0
-    job.begin("publishing")
+    job.begin(_("publishing"))
     with transaction.atomic():
         project = Project.objects.select_for_update().get(pk=job.job.project_id)
         _mend()
@@ -138,7 +141,11 @@ def load_areas(job: RunningJob) -> dict:
     n_areas = layer.areas.count()
     placement.place_records(project=project, job=job)
     uploads.discard(job.parameters.get("upload"))
-    line = f"{n_areas - n_unchanged} areas loaded, {n_unchanged} unchanged, {len(refused)} refused"
+    line = _("%(loaded)d areas loaded, %(unchanged)d unchanged, %(refused)d refused") % {
+        "loaded": n_areas - n_unchanged,
+        "unchanged": n_unchanged,
+        "refused": len(refused),
+    }
     page = {"page": reverse("labels:areas", args=[project.slug]), "layer": layer.pk, "sentence": line}
     return page | {"n_areas": n_areas, "n_refused": len(refused)} | report
 
@@ -147,10 +154,10 @@ def _stage(job: RunningJob) -> list[tuple[int, Refusal]]:
     """Read the file into a temporary table; returns the refused shapes."""
     path = file_of(job.parameters)
     if file_sha256(path) != job.parameters["file_sha256"]:
-        raise BadInput("The file changed after its import was asked for; ask again.")
+        raise BadInput(_("The file changed after its import was asked for; ask again."))
     _run("DROP TABLE IF EXISTS pg_temp.staged_area")
     _run(STAGED)
-    job.begin("reading shapes")
+    job.begin(_("reading shapes"))
     refused: list[tuple[int, Refusal]] = []
     n_done = 0
     for batch in batches(open_polygons(path).rows(), BATCH_AREAS):
@@ -166,7 +173,8 @@ def _nothing_taken(n_rows: int, refused: list[tuple[int, Refusal]]) -> str:
     if not refused:
         return "The file holds no shapes."
     row, refusal = refused[0]
-    return f"None of the {n_rows:,} shapes can be taken in; shape {row}: {refusal.reason}."
+    told = {"n": f"{n_rows:,}", "row": row, "reason": refusal.reason}
+    return _("None of the %(n)s shapes can be taken in; shape %(row)s: %(reason)s.") % told
 
 
 def _taken(batch: list[RawRow], parameters: dict, refused: list[tuple[int, Refusal]]) -> Iterator[tuple]:
@@ -185,7 +193,9 @@ def _area(raw: RawRow, parameters: dict) -> tuple:
     code = raw.values.get(parameters["code_field"], "").strip()
     if len(name) > MAX_NAME or len(code) > 100:
         raise refuse(
-            parameters["name_field"], name, f"the name is longer than {MAX_NAME} or the code than 100 characters"
+            parameters["name_field"],
+            name,
+            _("the name is longer than %(n)d or the code than 100 characters") % {"n": MAX_NAME},
         )
     attributes = json.dumps({column: value for column, value in raw.values.items() if value}, ensure_ascii=False)
     return raw.file_row, name, code, attributes, shape.hexewkb.decode()
@@ -247,7 +257,7 @@ def _publish(project: Project, parameters: dict) -> ReferenceLayer:
     )
     _run(PUBLISH, [layer.pk])
     if not ReferenceArea.objects.filter(layer=layer).exists():
-        raise BadInput("No area is left: every shape is without extent.")
+        raise BadInput(_("No area is left: every shape is without extent."))
     return layer
 
 

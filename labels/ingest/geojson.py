@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from django.utils.translation import gettext as _
+
 from labels.errors import BadInput
 
 CHUNK = 1 << 18
@@ -37,9 +39,9 @@ def features(path: Path) -> Iterator[object]:
         try:
             yield from _collection(text)
         except UnicodeDecodeError as error:
-            raise BadInput("The file is not UTF-8, as GeoJSON must be.") from error
+            raise BadInput(_("The file is not UTF-8, as GeoJSON must be.")) from error
         except RecursionError as error:
-            raise BadInput("The file is nested too deeply to be GeoJSON.") from error
+            raise BadInput(_("The file is nested too deeply to be GeoJSON.")) from error
 
 
 def _collection(text: "_Text") -> Iterator[object]:
@@ -59,9 +61,9 @@ def _collection(text: "_Text") -> Iterator[object]:
             text.expect(",")
     text.expect("}")
     if text.peek():
-        raise BadInput("There is more text after the end of the FeatureCollection.")
+        raise BadInput(_("There is more text after the end of the FeatureCollection."))
     if not found:
-        raise BadInput('The file holds no FeatureCollection: a list called "features" is missing.')
+        raise BadInput(_("The file holds no FeatureCollection: a list called “features” is missing."))
 
 
 def _array(text: "_Text") -> Iterator[object]:
@@ -77,14 +79,13 @@ def _array(text: "_Text") -> Iterator[object]:
 
 def _check_member(name: object, value: object) -> None:
     if name == "type" and value != "FeatureCollection":
-        raise BadInput(f"The file is a GeoJSON {value!s:.40}; a FeatureCollection is needed.")
+        raise BadInput(_("The file is a GeoJSON %(type).40s; a FeatureCollection is needed.") % {"type": value})
     if name == "crs" and value is not None:
         properties = value.get("properties") if isinstance(value, dict) else None
         stated = str(properties.get("name", "")) if isinstance(properties, dict) else ""
         if not WGS84.search(stated):
-            raise BadInput(
-                f"The file states the coordinate system {stated or value!s:.80}; save it in WGS 84 (EPSG:4326)."
-            )
+            words = _("The file states the coordinate system %(name).80s; save it in WGS 84 (EPSG:4326).")
+            raise BadInput(words % {"name": stated or value})
 
 
 class _Text:
@@ -110,9 +111,8 @@ class _Text:
         found = self.peek()
         if found != mark:
             said = f"{found!r} stands" if found else "the file ends"
-            raise BadInput(
-                f"Not well-formed GeoJSON: {said} where {mark!r} is needed (character {self._position():,})."
-            )
+            words = _("Not well-formed GeoJSON: %(said)s where %(mark)r is needed (character %(position)s).")
+            raise BadInput(words % {"said": said, "mark": mark, "position": f"{self._position():,}"})
         self.at += 1
 
     def value(self) -> object:
@@ -127,11 +127,10 @@ class _Text:
                     return value
             except json.JSONDecodeError as error:
                 if len(self.window) - self.at > MAX_FEATURE:
-                    raise BadInput(f"A feature is larger than {MAX_FEATURE >> 20} MiB.") from error
+                    raise BadInput(_("A feature is larger than %(n)d MiB.") % {"n": MAX_FEATURE >> 20}) from error
                 if not self._grow(more):
-                    raise BadInput(
-                        f"Not well-formed GeoJSON: {error.msg} (character {self.n_passed + error.pos:,})."
-                    ) from error
+                    told = {"said": error.msg, "position": f"{self.n_passed + error.pos:,}"}
+                    raise BadInput(_("Not well-formed GeoJSON: %(said)s (character %(position)s).") % told) from error
                 more *= 2
 
     def _grow(self, n: int) -> bool:

@@ -12,6 +12,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
 from labels.errors import BadInput
 from labels.ingest import geojson
 from labels.ingest.refusals import Refusal
@@ -60,7 +63,7 @@ def open_rows(path: Path) -> Reader:
     except OSError as error:
         raise BadInput(f"The file {path.name} cannot be read: {error.strerror}.") from error
     if not head.strip():
-        raise BadInput("The file is empty.")
+        raise BadInput(_("The file is empty."))
     for sees, reader in READERS:
         if sees(head):
             return reader(path, head)
@@ -111,21 +114,26 @@ class CsvReader:
             try:
                 yield from records
             except csv.Error as error:
-                raise BadInput(
-                    f"Line {records.line_num} cannot be read ({error}). Often a quotation mark is not closed: "
-                    'every " that opens a cell needs one that closes it.'
-                ) from error
+                words = _(
+                    "Line %(line)d cannot be read (%(error)s). Often a quotation mark is not closed: every one that "
+                    "opens a cell needs one that closes it."
+                )
+                raise BadInput(words % {"line": records.line_num, "error": error}) from error
             except UnicodeDecodeError as error:
-                raise BadInput(f"The file is not {self.facts.encoding} throughout: {error.reason}.") from error
+                told = {"encoding": self.facts.encoding, "reason": error.reason}
+                raise BadInput(_("The file is not %(encoding)s throughout: %(reason)s.") % told) from error
 
     def _columns(self) -> list[str]:
         names = [name.strip() for name in next(self._records(), [])]
         while names and not names[-1]:
             names.pop()
         if not names:
-            raise BadInput("The first line of the file must name its columns; it is empty.")
+            raise BadInput(_("The first line of the file must name its columns; it is empty."))
         if len(names) > MAX_COLUMNS:
-            raise BadInput(f"The file has {len(names):,} columns; at most {MAX_COLUMNS:,} can be read.")
+            raise BadInput(
+                _("The file has %(n)d columns; at most %(limit)d can be read.")
+                % {"n": len(names), "limit": MAX_COLUMNS}
+            )
         return _distinct(names, self.facts.notes)
 
 
@@ -178,7 +186,9 @@ def _delimiter(sample: str) -> str:
 def _without_nulls(lines: Iterator[str]) -> Iterator[str]:
     for number, line in enumerate(lines, start=1):
         if "\0" in line:
-            raise BadInput(f"Line {number} holds a null byte: this is no text table. Save it as CSV in UTF-8.")
+            raise BadInput(
+                _("Line %(n)d holds a null byte: this is no text table. Save it as CSV in UTF-8.") % {"n": number}
+            )
         yield line
 
 
@@ -200,10 +210,15 @@ def _distinct(names: list[str], notes: list[str]) -> list[str]:
 
 def _wrong_cells(names: list[str], cells: list[str]) -> Refusal | None:
     if len(cells) < len(names) or any(cell.strip() for cell in cells[len(names) :]):
-        return Refusal("", "", f"the row has {len(cells):,} cells where the header has {len(names):,}")
+        return Refusal(
+            "",
+            "",
+            _("the row has %(cells)d cells where the header has %(names)d")
+            % {"cells": len(cells), "names": len(names)},
+        )
     if max(map(len, cells)) > MAX_CELL:
         name, cell = max(zip(names, cells, strict=False), key=lambda pair: len(pair[1]))
-        return Refusal(name, cell[:100], f"the cell is longer than {MAX_CELL:,} characters")
+        return Refusal(name, cell[:100], _("the text is longer than %(n)s characters") % {"n": f"{MAX_CELL:,}"})
     return None
 
 
@@ -219,7 +234,8 @@ class GeoJsonReader:
         for feature in islice(geojson.features(path), 1000):
             columns.update(dict.fromkeys(map(str, _properties(feature))))
         if len(columns) > MAX_COLUMNS:
-            raise BadInput(f"The features have {len(columns):,} properties; at most {MAX_COLUMNS:,} can be read.")
+            told = {"n": len(columns), "limit": MAX_COLUMNS}
+            raise BadInput(_("The features have %(n)d properties; at most %(limit)d can be read.") % told)
         self.facts = Facts("GeoJSON", list(columns), encoding="utf-8", has_geometry=True)
 
     def rows(self) -> Iterator[RawRow]:
@@ -236,14 +252,14 @@ def _properties(feature: object) -> dict:
 
 def _wrong_feature(feature: object, values: dict[str, str]) -> Refusal | None:
     if not isinstance(feature, dict) or feature.get("type") != "Feature":
-        return Refusal("", geojson.as_text(feature)[:100], "this is no GeoJSON feature")
+        return Refusal("", geojson.as_text(feature)[:100], _("this is no GeoJSON feature"))
     if not isinstance(feature.get("geometry"), dict | None):
-        return Refusal("geometry", geojson.as_text(feature["geometry"])[:100], "this is no geometry")
+        return Refusal("geometry", geojson.as_text(feature["geometry"])[:100], _("this is no geometry"))
     for name, value in values.items():
         if not (_is_storable(name) and _is_storable(value)):
-            return Refusal(name if _is_storable(name) else "", "", "the text holds a null or half a character")
+            return Refusal(name if _is_storable(name) else "", "", _("the text holds a null or half a character"))
         if len(value) > MAX_CELL:
-            return Refusal(name, value[:100], f"the text is longer than {MAX_CELL:,} characters")
+            return Refusal(name, value[:100], _("the text is longer than %(n)s characters") % {"n": f"{MAX_CELL:,}"})
     return None
 
 
@@ -255,21 +271,24 @@ def _is_storable(text: str) -> bool:
 def _not_readable(head: bytes) -> str:
     for magic, name in KNOWN_FORMATS:
         if head.startswith(magic):
-            return f"This is {name}, which cannot be read yet. Save it as CSV or GeoJSON."
-    return "This is neither a table (CSV) nor GeoJSON: it holds null bytes. Save it as CSV in UTF-8."
+            return _("This is %(name)s, which cannot be read yet. Save it as CSV or GeoJSON.") % {"name": name}
+    return _("This is neither a table (CSV) nor GeoJSON: it holds null bytes. Save it as CSV in UTF-8.")
 
 
 KNOWN_FORMATS = [
-    (b"PK\x03\x04", "a zip archive or an Excel workbook"),
-    (b"\xd0\xcf\x11\xe0", "an old Excel workbook"),
-    (b"SQLite format 3\0", "a GeoPackage"),
-    (b"\x00\x00\x27\x0a", "a shapefile"),
-    (b"%PDF", "a PDF"),
+    (b"PK\x03\x04", gettext_lazy("a zip archive or an Excel workbook")),
+    (b"\xd0\xcf\x11\xe0", gettext_lazy("an old Excel workbook")),
+    (b"SQLite format 3\0", gettext_lazy("a GeoPackage")),
+    (b"\x00\x00\x27\x0a", gettext_lazy("a shapefile")),
+    (b"%PDF", gettext_lazy("a PDF")),
 ]
 
 READERS: list[tuple[Callable[[bytes], bool], Callable[[Path, bytes], Reader]]] = [
     (geojson.looks_like, GeoJsonReader),
-    (lambda head: _looks_like_table(head) and not head.startswith(tuple(m for m, _ in KNOWN_FORMATS)), CsvReader),
+    (
+        lambda head: _looks_like_table(head) and not head.startswith(tuple(magic for magic, name in KNOWN_FORMATS)),
+        CsvReader,
+    ),
 ]
 
 csv.field_size_limit(10 * MAX_CELL)

@@ -12,6 +12,7 @@ from django.db import connection, transaction
 from django.db.models import Max, QuerySet
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from labels import placement
 from labels.errors import BadInput, Conflict
@@ -172,17 +173,17 @@ def _stage_and_publish(job: RunningJob, register: Register) -> Edition:
     staging = Staging(f"staging_register_{job.job.pk}")
     staging.create()
     _stage(job, staging, register)
-    job.begin("publishing")
+    job.begin(_("publishing"))
     return _publish(job, staging, register)
 
 
 def _stage(job: RunningJob, staging: Staging, register: Register) -> None:
     path = file_of(job.parameters)
     if file_sha256(path) != job.parameters["file_sha256"]:
-        raise BadInput("The file changed after its import was asked for; ask again.")
+        raise BadInput(_("The file changed after its import was asked for; ask again."))
     done = staging.last_row()
     n_done = staging.n_rows()
-    job.begin("reading rows", _n_lines(path))
+    job.begin(_("reading rows"), _n_lines(path))
     rows = RowReader(job.parameters["mapping"], register.value_mapping)
     raws = (raw for raw in open_rows(path).rows() if raw.file_row > done)
     for batch in batches(_read(rows, raws), BATCH_ROWS):
@@ -197,7 +198,7 @@ def file_of(parameters: dict) -> Path:
     """The file that a job reads."""
     path = uploads.path_from_uuid(parameters["upload"]) if "upload" in parameters else Path(parameters["path"])
     if not path.is_file():
-        raise BadInput(f"The file {parameters['file_name']} is no longer there; send it again.")
+        raise BadInput(_("The file %(name)s is no longer there; send it again.") % {"name": parameters["file_name"]})
     return path
 
 
@@ -211,7 +212,7 @@ def _publish(job: RunningJob, staging: Staging, register: Register) -> Edition:
     staging.identify()
     tally = staging.tally(register.pk)
     if not tally.n_rows:
-        raise BadInput("The file has no rows under its header.")
+        raise BadInput(_("The file has no rows under its header."))
     edition = _edition(register, job, tally)
     staging.publish(register.pk, edition.pk)
     Register.objects.filter(pk=register.pk).update(column_mapping=job.parameters["mapping"])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from django.contrib.gis.geos import MultiPolygon
+from django.utils.translation import gettext as _
 
 from labels.ingest import shapes, words
 from labels.ingest.readers import RawRow
@@ -116,7 +117,9 @@ class RowReader:
     def _text(self, field: str, values: Mapping[str, str]) -> str:
         text = self._cell(field, values).strip()
         if len(text) > MAX_LENGTHS[field]:
-            raise refuse(self.mapping[field], text, f"the text is longer than {MAX_LENGTHS[field]} characters")
+            raise refuse(
+                self.mapping[field], text, _("the text is longer than %(n)s characters") % {"n": MAX_LENGTHS[field]}
+            )
         return text
 
     def _source_id(self, values: Mapping[str, str]) -> str | None:
@@ -124,7 +127,7 @@ class RowReader:
             return None
         source_id = self._text("source_id", values)
         if not source_id:
-            raise refuse(self.mapping["source_id"], "", "the row has no id")
+            raise refuse(self.mapping["source_id"], "", _("the row has no id"))
         return source_id
 
     def _date(self, values: Mapping[str, str]) -> tuple[date | None, str]:
@@ -140,7 +143,7 @@ class RowReader:
         for field in MINERAL_FIELDS:
             for code, word in words.minerals_in(self._cell(field, values), self._own("mineral")):
                 if len(word) > 200:
-                    raise refuse(self.mapping[field], word, "the text is longer than 200 characters")
+                    raise refuse(self.mapping[field], word, _("the text is longer than %(n)s characters") % {"n": 200})
                 if code == words.OTHER or code not in (known for known, _ in found):
                     found.append((code, word))
         return [code for code, _ in found], [word for _, word in found]
@@ -155,7 +158,7 @@ class RowReader:
             shape = shapes.from_geojson(raw.geometry)
         if isinstance(shape, MultiPolygon):
             if not shape.valid:
-                raise refuse("geometry", "Polygon", "the polygon crosses itself or is not whole")
+                raise refuse("geometry", "Polygon", _("the polygon crosses itself or is not whole"))
             return None, None, shape.hexewkb.decode()
         return *(_unless_origin(*shape) if shape else (None, None)), None
 
@@ -167,7 +170,7 @@ class RowReader:
             return None, None
         if lon is None or lat is None:
             missing = lon_column if lon is None else lat_column
-            raise refuse(missing, values.get(missing, ""), "the row states only one of the two coordinates")
+            raise refuse(missing, values.get(missing, ""), _("the row states only one of the two coordinates"))
         return shapes.checked_position(lon, lat, lon_column, lat_column)
 
 
@@ -188,7 +191,7 @@ def parse_coordinate(text: str, column: str) -> float | None:
     if not _decimal.fullmatch(text):
         if words.is_blank(text):
             return None
-        raise refuse(column, text, "this is no coordinate in decimal degrees")
+        raise refuse(column, text, _("this is no coordinate in decimal degrees"))
     plain = re.sub("[\u2212\u2013]", "-", text).replace(",", ".").rstrip("\u00b0")
     return float(re.sub(r"\s", "", plain))
 
@@ -219,7 +222,7 @@ def parse_date(text: str, column: str) -> tuple[date | None, str]:
     elif words.is_blank(text):
         return None, DatePrecision.UNKNOWN.value
     else:
-        raise refuse(column, text, "this is no date such as 30/06/2015, 2015-06-30, 06/2015 or 2015")
+        raise refuse(column, text, _("this is no date such as 30/06/2015, 2015-06-30, 06/2015 or 2015"))
     return _checked_date(parts, text, column), precision.value
 
 
@@ -227,8 +230,8 @@ def _checked_date(parts: tuple, text: str, column: str) -> date:
     try:
         found = date(*(int(part) for part in parts))
     except ValueError:
-        raise refuse(column, text, "there is no such day (the day comes before the month)") from None
+        raise refuse(column, text, _("there is no such day (the day comes before the month)")) from None
     last = datetime.now(UTC).year + 1
     if not 1900 <= found.year <= last:
-        raise refuse(column, text, f"the year lies outside 1900 to {last}")
+        raise refuse(column, text, _("the year lies outside 1900 to %(last)d") % {"last": last})
     return found

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable
 
 from django.contrib.gis.geos import GEOSException, GEOSGeometry, MultiPolygon, Polygon
+from django.utils.translation import gettext as _
 
 from labels.ingest.refusals import Refusal, RowRefused
 
@@ -24,9 +25,9 @@ def refuse(column: str, value: object, reason: str) -> RowRefused:
 def checked_position(lon: float, lat: float, lon_column: str, lat_column: str) -> Position:
     """The position, or a refusal naming the column whose value lies off the globe."""
     if not (math.isfinite(lon) and -180 <= lon <= 180):
-        raise refuse(lon_column, lon, "a longitude lies between -180 and 180 degrees")
+        raise refuse(lon_column, lon, _("a longitude lies between -180 and 180 degrees"))
     if not (math.isfinite(lat) and -90 <= lat <= 90):
-        raise refuse(lat_column, lat, "a latitude lies between -90 and 90 degrees")
+        raise refuse(lat_column, lat, _("a latitude lies between -90 and 90 degrees"))
     return lon, lat
 
 
@@ -38,11 +39,11 @@ def from_wkt(text: str, column: str) -> Position | MultiPolygon | None:
     try:
         shape = GEOSGeometry(text.strip(), srid=4326)
     except (GEOSException, ValueError):
-        raise refuse(column, text, "this is no WKT point or polygon") from None
+        raise refuse(column, text, _("this is no WKT point or polygon")) from None
     if shape.empty:
         return None
     if shape.geom_type not in ("Polygon", "MultiPolygon"):
-        raise refuse(column, shape.geom_type, "only points and polygons can be taken in")
+        raise refuse(column, shape.geom_type, _("only points and polygons can be taken in"))
     return _checked_polygons([shape] if shape.geom_type == "Polygon" else list(shape), column)
 
 
@@ -61,10 +62,12 @@ def polygons_from_geojson(geometry: dict | None) -> MultiPolygon:
     kind = geometry.get("type") if isinstance(geometry, dict) else None
     coordinates = geometry.get("coordinates") if kind else None
     if kind not in ("Polygon", "MultiPolygon"):
-        raise refuse("geometry", kind or "nothing", f"a polygon is needed, and this is {_named(kind)}")
+        raise refuse(
+            "geometry", kind or "nothing", _("a polygon is needed, and this is %(kind)s") % {"kind": _named(kind)}
+        )
     parts = [coordinates] if kind == "Polygon" else coordinates
     if not isinstance(parts, list) or not parts:
-        raise refuse("geometry", kind, "the polygon has no corners")
+        raise refuse("geometry", kind, _("the polygon has no corners"))
     return MultiPolygon([_polygon(part) for part in parts], srid=4326)
 
 
@@ -74,27 +77,27 @@ def _named(kind: object) -> str:
 
 def _polygon(rings: object) -> Polygon:
     if not isinstance(rings, list) or not rings or not all(isinstance(ring, list) for ring in rings):
-        raise refuse("geometry", "Polygon", "the polygon has no corners")
+        raise refuse("geometry", "Polygon", _("the polygon has no corners"))
     if sum(map(len, rings)) > MAX_VERTICES:
-        raise refuse("geometry", "Polygon", f"the polygon has more than {MAX_VERTICES:,} corners")
+        raise refuse("geometry", "Polygon", _("the polygon has more than %(n)s corners") % {"n": f"{MAX_VERTICES:,}"})
     return Polygon(*(_ring(ring) for ring in rings))
 
 
 def _ring(ring: list) -> list[Position]:
     positions = [_position(corner) for corner in ring]
     if len(positions) < 4 or positions[0] != positions[-1]:
-        raise refuse("geometry", "Polygon", "a ring must have at least four positions and end where it begins")
+        raise refuse("geometry", "Polygon", _("a ring must have at least four positions and end where it begins"))
     return positions
 
 
 def _position(corner: object) -> Position:
     """Numbers reach us as the text of the file (labels.ingest.geojson)."""
     if not isinstance(corner, list) or len(corner) < 2 or not all(isinstance(part, str) for part in corner[:2]):
-        raise refuse("geometry", corner, "a position is a longitude and a latitude")
+        raise refuse("geometry", corner, _("a position is a longitude and a latitude"))
     try:
         lon, lat = float(corner[0]), float(corner[1])
     except ValueError:
-        raise refuse("geometry", corner[:2], "a position is a longitude and a latitude in numbers") from None
+        raise refuse("geometry", corner[:2], _("a position is a longitude and a latitude in numbers")) from None
     return checked_position(lon, lat, "geometry", "geometry")
 
 
@@ -102,7 +105,7 @@ def _checked_polygons(polygons: Iterable[Polygon], column: str) -> MultiPolygon:
     flat = []
     for polygon in polygons:
         if polygon.num_points > MAX_VERTICES:
-            raise refuse(column, "Polygon", f"the polygon has more than {MAX_VERTICES:,} corners")
+            raise refuse(column, "Polygon", _("the polygon has more than %(n)s corners") % {"n": f"{MAX_VERTICES:,}"})
         rings = [[(corner[0], corner[1]) for corner in ring.coords] for ring in polygon]
         for lon, lat in (corner for ring in rings for corner in ring):
             checked_position(lon, lat, column, column)

@@ -1,6 +1,8 @@
 """What an import did, in one line that scripts read."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+
+from django.utils.translation import gettext as _
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,8 @@ class Tally:
     n_unlocated: int = 0
 
     def __str__(self) -> str:
-        return (
-            f"{self.n_created} created, {self.n_updated} updated, {self.n_unchanged} unchanged, "
-            f"{self.n_refused} refused ({self.n_rows} rows)"
+        words = _(
+            "%(n_created)d created, %(n_updated)d updated, %(n_unchanged)d unchanged, %(n_refused)d refused"
+            " (%(n_rows)d rows)"
         )
+        return words % asdict(self)

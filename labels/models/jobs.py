@@ -47,6 +47,8 @@ class Job(models.Model):
     token = models.PositiveIntegerField(default=0, editable=False)
     n_attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
     cancel_requested = models.BooleanField(default=False)
+    # What the work says (stages, errors, its result) is said in the language of who asked for it.
+    language = models.CharField(_("language"), max_length=10, default="en", editable=False)
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(_("asked for"), default=timezone.now, editable=False)
     sent_at = models.DateTimeField(null=True, blank=True)

@@ -267,7 +267,7 @@ def make_release_job(running: RunningJob) -> dict:
     release, wanted = made.release, parameters["formats"]
     unwritten = []
     for format in wanted:
-        running.begin(f"writing {format}")
+        running.begin(_("writing %(format)s") % {"format": format})
         try:
             file_of(release, format, running.still_mine)
         except NothingToRelease as reason:
@@ -298,7 +298,7 @@ def _release_for(running: RunningJob) -> Made:
     begun = Release.objects.filter(job=job).first()
     if begun:  # an earlier attempt got as far as the release: its labels stand
         return Made(begun, is_new=True)
-    running.begin("gathering labels")
+    running.begin(_("gathering labels"))
     audits = audits_to_release(job.project, parameters.get("audits", []))
     return make_release(
         job.project, audits, purpose=parameters.get("purpose", ""), made_by=job.requested_by, job=running

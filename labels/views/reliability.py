@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, QueryDict
 from django.shortcuts import render
 from django.utils.translation import gettext as _
+from django.utils.translation import override
 from django.views.decorators.http import require_safe
 
 from labels import access, charts, report_formats, report_words
@@ -98,7 +100,13 @@ def reliability(request: HttpRequest, project: Project) -> HttpResponse:
 @require_safe
 @in_project("view_reliability")
 def download(request: HttpRequest, project: Project, form: str) -> HttpResponse:
-    """The page's figures as a file. Holds no coordinates; that it was taken out is kept."""
+    """The page's figures as a file, in English whatever the page speaks. Holds no coordinates; that it was taken
+    out is kept."""
+    with override(settings.LANGUAGE_CODE):
+        return _download(request, project, form)
+
+
+def _download(request: HttpRequest, project: Project, form: str) -> HttpResponse:
     try:
         report = reliability_of(project, **question(request.GET))
     except BadInput as error:

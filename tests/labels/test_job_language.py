@@ -1,0 +1,28 @@
+"""Work says its stages, errors and results in the language of who asked for it."""
+
+import pytest
+from django.utils.translation import gettext, override
+
+from labels import jobs
+from labels.errors import BadInput
+from labels.models import Job
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    def work(running):
+        raise BadInput(gettext("The file is empty."))
+
+    monkeypatch.setitem(jobs._work, Job.Kind.LOAD_REGISTER, work)
+
+
+def test_errors_speak_the_language_of_the_page_that_asked(project, failing):
+    with override("fr"):
+        asked = jobs.ask(project=project, kind=Job.Kind.LOAD_REGISTER)
+
+    assert jobs.run(asked.pk).error == "Le fichier est vide."
+
+
+def test_commands_speak_english(project, failing):
+    with override("pt"), pytest.raises(BadInput, match=r"^The file is empty\.$"):
+        jobs.run_now(project=project, kind=Job.Kind.LOAD_REGISTER, parameters={}, report=lambda *_: None)
