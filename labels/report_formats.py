@@ -42,7 +42,7 @@ def as_json(report: Report) -> dict:
     """The whole report as plain values; a date is ISO 8601 in UTC."""
     with translation.override("en"):
         values = asdict(report)
-        del values["choices"]
+        del values["choices"], values["told"]
         values["computed_at"] = report.computed_at.isoformat(timespec="seconds")
         for group, plain in zip([report.overall, *report.groups], [values["overall"], *values["groups"]], strict=True):
             plain["is_small"] = group.is_small

@@ -104,7 +104,7 @@ def _ask_publisher(report: Report) -> Step | None:
 
 def _judge_small(report: Report) -> Step | None:
     """Units to judge until every group can be told: 30 in each, or all it has."""
-    small = [group for group in report.groups if group.n_judged < SMALL_SAMPLE and group.n_open]
+    small = [group for group in report.groups if group.n_judged < SMALL_SAMPLE <= group.n_units and group.n_open]
     missing = sum(min(SMALL_SAMPLE - group.n_judged, group.n_open) for group in small)
     # A record with several minerals is in several groups, so the sum may exceed what there is to judge.
     missing = min(missing, report.overall.n_open)

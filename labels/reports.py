@@ -5,7 +5,7 @@ holds the formulas; here units are counted, and what a figure means is kept besi
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -38,6 +38,10 @@ NOT_WRONG = frozenset({FIELD_VERIFIED, RejectReason.NO_ACTIVITY.value})
 WANTS_IMAGERY = frozenset(
     {UnsureReason.CLOUD, UnsureReason.NO_IMAGE, UnsureReason.TOO_COARSE, UnsureReason.PREDATES_REPORT}
 )
+
+
+# Figures of fewer judged units than this say what single reviews said.
+TELLING = 5
 
 
 @dataclass(frozen=True)
@@ -156,6 +160,7 @@ class Report:
     n_double_read: int  # units read at least twice as planned, the source of the reader limits
     distances_m: list[float]  # of the moved units, sorted
     choices: dict[str, list[Choice]]  # grouping -> values to filter by, before any filter
+    told: list[int]  # ids of judged units in groups so small that their figures tell single verdicts
 
     @property
     def is_small(self) -> bool:
@@ -165,10 +170,11 @@ class Report:
 # ---- choosing audits ----
 
 
-def audits_of(project: Project, slug: str = "", *, all_of_them: bool = False) -> list[Audit]:
-    """The audits of records a report is on: the one named, all, or of each register the newest that has reviews.
+def audits_of(project: Project, slug: str = "", *, by: Sequence[str] = (), where: Container[str] = ()) -> list[Audit]:
+    """The audits of records a report is on: the one named; else the newest that has reviews.
 
-    Two audits of one register judge the same records, so they are added up only when asked for.
+    Divided by audit the report takes all, divided or filtered by register the newest reviewed audit of each. Audits
+    judged to different degrees are never added up unasked: together their units are no random part of anything.
     """
     audits = project.audits.filter(frame=Audit.Frame.RECORDS).select_related("register")
     if slug:
@@ -180,11 +186,14 @@ def audits_of(project: Project, slug: str = "", *, all_of_them: bool = False) ->
                 % {"slug": slug, "slugs": slugs}
             )
         return chosen
-    if all_of_them:
+    if "audit" in by or "audit" in where:
         return list(audits.order_by("register__name", "opened_at", "pk"))
     has_reviews = Exists(Review.objects.filter(unit__audit=OuterRef("pk"), queue=Queue.SAMPLE))
-    newest = audits.alias(has_reviews=has_reviews).order_by("register_id", "-has_reviews", "-opened_at", "-pk")
-    return sorted(newest.distinct("register_id"), key=lambda audit: audit.register.name)
+    newest = audits.alias(has_reviews=has_reviews).order_by("-has_reviews", "-opened_at", "-pk")
+    if "register" not in by and "register" not in where:
+        return list(newest[:1])
+    each = newest.filter(has_reviews=True).order_by("register_id", "-opened_at", "-pk").distinct("register_id")
+    return sorted(each, key=lambda audit: audit.register.name) or list(newest[:1])
 
 
 # ---- reporting ----
@@ -201,7 +210,7 @@ def reliability_of(
     """The reliability report of a project. Three queries however many units. BadInput for unknown names."""
     by, where = check_keys(by), dict(where or {})
     check_keys(where)
-    audits = audits_of(project, audit, all_of_them="audit" in by or "audit" in where)
+    audits = audits_of(project, audit, by=by, where=where)
     return report_on(project, audits, outcomes(*audits) if audits else [], by=by, where=where, tolerance_m=tolerance_m)
 
 
@@ -240,7 +249,23 @@ def report_on(
         n_double_read=len(counting.double_read(units)),
         distances_m=sorted(counting.moves(units)),
         choices=choices,
+        told=_told(units, by, keys),
     )
+
+
+def _told(units: Sequence[Outcome], by: Sequence[str], keys: Mapping[str, GroupKey]) -> list[int]:
+    """Judged units of every group, the whole included, with fewer than TELLING of them."""
+    judged = [unit for unit in units if unit.state != State.OPEN]
+    groups = [judged, *_members(judged, [keys[name] for name in by]).values()] if by else [judged]
+    return sorted({unit.unit_id for group in groups if len(group) < TELLING for unit in group})
+
+
+def _members(units: Sequence[Outcome], chosen: Sequence[GroupKey]) -> dict[tuple, list[Outcome]]:
+    members = defaultdict(list)
+    for unit in units:
+        for values in combinations(unit, chosen):
+            members[values].append(unit)
+    return members
 
 
 def _choices(units: Sequence[Outcome], key: GroupKey) -> list[Choice]:
@@ -270,10 +295,7 @@ def _groups(
     units: Sequence[Outcome], by: Sequence[str], keys: Mapping[str, GroupKey], counting: "_Counting"
 ) -> list[Group]:
     chosen = [keys[name] for name in by]
-    members = defaultdict(list)
-    for unit in units:
-        for values in combinations(unit, chosen):
-            members[values].append(unit)
+    members = _members(units, chosen)
     in_order = sorted(members, key=lambda values: [key.rank(value) for key, value in zip(chosen, values, strict=True)])
     return [
         counting.group(

@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 
 from labels import looking, rules
 from labels.errors import BadInput, Conflict, NotAllowed
+from labels.imagery import rights
 from labels.imagery.scenes import on_ground
 from labels.models import (
     Assignment,
@@ -264,9 +265,9 @@ def record_review(unit: SampleUnit, annotator, given: GivenReview) -> tuple[Revi
 
 def _image(unit: SampleUnit, given: GivenImage) -> ReviewImage:
     """The image as our own tables know it: what the browser claims is only which one, and how it was looked at."""
-    source = ImagerySource.objects.filter(project=unit.audit.project, uuid=given.source).first()
+    source = ImagerySource.objects.filter(rights.judgeable(), project=unit.audit.project, uuid=given.source).first()
     if source is None:
-        raise BadInput(_("An image of this verdict is not one of the project's."))
+        raise BadInput(_("An image of this verdict is not one of the project's, or labels may not be derived from it."))
     scenes = list(
         Scene.objects.filter(source=source, captured_on=given.captured_on, footprint__intersects=_target(unit))
     )

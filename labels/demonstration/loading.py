@@ -4,6 +4,7 @@ Every step looks for what it would make and leaves it alone when it is there, so
 an interrupted load goes on where it stopped. The truth is drawn again when it is needed and never stored.
 """
 
+import io
 import json
 import os
 import random
@@ -98,6 +99,11 @@ def is_complete(project: Project) -> bool:
     return Review.objects.filter(unit__audit__project=project).count() >= N_REVIEWED * len(SKILL)
 
 
+def _quietly(command: str, *arguments, **options) -> None:
+    """Run one of our commands without its own report: the demonstration says a line of its own."""
+    call_command(command, *arguments, stdout=io.StringIO(), stderr=io.StringIO(), **options)
+
+
 def add_people(project: Project, say: Say) -> None:
     """The logins of ASM_DEMO_LOGINS (a JSON file with `logins`); without it, random passwords nobody knows."""
     logins = _logins()
@@ -141,7 +147,7 @@ def add_areas(project: Project, country, folder: Path, say: Say) -> None:
             continue
         path = folder / f"{name}.geojson"
         path.write_text(json.dumps(terrain.feature_collection(areas)))
-        call_command("load_areas", path, project=project.slug, kind=kind, level=level, layer=name, name_field="name")
+        _quietly("load_areas", path, project=project.slug, kind=kind, level=level, layer=name, name_field="name")
         say(f"{name}: {len(areas)}")
 
 
@@ -152,7 +158,7 @@ def add_register(project: Project, register, folder: Path, say: Say) -> None:
     path.write_bytes(registers.csv_bytes(registers.register_rows(register)))
     mapping = [f"{field}={column}" for field, column in COLUMNS.items()]
     told = {key: REGISTER[key] for key in ("name", "publisher")}
-    call_command("load_register", path, project=project.slug, register=REGISTER["slug"], map=mapping, **told)
+    _quietly("load_register", path, project=project.slug, register=REGISTER["slug"], map=mapping, **told)
     say(f"{REGISTER['name']}: {N_RECORDS} records")
 
 
@@ -168,7 +174,7 @@ def add_imagery(project: Project, country, bounds, folder: Path, say: Say) -> No
         say(f"drawing {SOURCE}, {day}")
         path = folder / f"{day}.tif"
         write_scene(path, country, bounds, RESOLUTION_M, day, painter=Painter(country, day))
-        call_command(
+        _quietly(
             "load_imagery",
             path,
             project=project.slug,

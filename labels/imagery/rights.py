@@ -20,6 +20,11 @@ def viewable(prefix: str = "") -> Q:
     return Q(**{f"{prefix}may_view": True}) & unexpired
 
 
+def judgeable(prefix: str = "") -> Q:
+    """The sources from which labels may be derived today: what is judged rests on them."""
+    return viewable(prefix) & Q(**{f"{prefix}may_derive_labels": True})
+
+
 def is_viewable(may_view: bool, rights_expire_on: date | None) -> bool:
     """The same rule for values already read."""
     return may_view and (rights_expire_on is None or rights_expire_on >= today())

@@ -113,7 +113,7 @@ def images_at(project: Project, lon: float, lat: float, radius_m: float) -> list
     """The images that show some of the disc, oldest first and undated last; one query."""
     wide = looking.search_disc(Point(lon, lat, srid=4326), radius_m + math.sqrt(2) * MAX_OFFSET_M)
     found = (
-        Scene.objects.filter(rights.viewable("source__"), source__project=project, footprint__intersects=wide)
+        Scene.objects.filter(rights.judgeable("source__"), source__project=project, footprint__intersects=wide)
         .select_related("source")
         .annotate(part=Intersection("footprint", wide))
         .defer("footprint", "preparation")

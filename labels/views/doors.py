@@ -25,7 +25,9 @@ def in_project(action: str) -> Callable:
             request.role = access.require(request.user, action, found)
             request.project = found
             with timezone.override(found.time_zone):
-                return view(request, found, *args, **kwargs)
+                response = view(request, found, *args, **kwargs)
+            response.headers.setdefault("Cache-Control", "private, no-store")
+            return response
 
         enter.action = action
         return enter

@@ -116,4 +116,5 @@ def record(request: HttpRequest, project: Project, record: UUID) -> HttpResponse
     areas = ("region", "admin_area", "commercial_area", "protected_area", "permit_area", "observation")
     placed = Placement.objects.select_related(*areas)
     context = {"record": found, "placement": placed.filter(pk=found.pk).first(), "observations": observations}
+    access.note_access(request.user, project, "view_coordinates", f"record {found.uuid}", 1)
     return render(request, "labels/record.html", context)

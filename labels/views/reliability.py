@@ -12,7 +12,7 @@ from django.views.decorators.http import require_safe
 from labels import access, charts, report_formats, report_words
 from labels.errors import BadInput
 from labels.groupings import GROUP_KEYS
-from labels.models import Audit, Project
+from labels.models import Audit, Exposure, Project
 from labels.reports import FILTERS, Group, Report, reliability_of
 from labels.views.doors import in_project
 
@@ -65,6 +65,13 @@ def _narrowed(group: Group, parameters: QueryDict) -> str:
     return query.urlencode()
 
 
+def _report(request: HttpRequest, project: Project, asked: dict) -> Report:
+    """The report; whoever reads single verdicts out of a very small group may not review those units any more."""
+    report = reliability_of(project, **asked)
+    access.expose(request.user, report.told, Exposure.What.REVIEWS)
+    return report
+
+
 @require_safe
 @in_project("view_reliability")
 def reliability(request: HttpRequest, project: Project) -> HttpResponse:
@@ -72,7 +79,7 @@ def reliability(request: HttpRequest, project: Project) -> HttpResponse:
     context = {"audits": audits, "keys": GROUP_KEYS, "tolerances": [50, 100, 250, 500, 1000], "none": NONE}
     try:
         asked = question(request.GET)
-        report = reliability_of(project, **asked)
+        report = _report(request, project, asked)
     except BadInput as error:
         return render(request, "labels/reliability.html", context | {"error": error}, status=400)
     context |= {
@@ -108,7 +115,7 @@ def download(request: HttpRequest, project: Project, form: str) -> HttpResponse:
 
 def _download(request: HttpRequest, project: Project, form: str) -> HttpResponse:
     try:
-        report = reliability_of(project, **question(request.GET))
+        report = _report(request, project, question(request.GET))
     except BadInput as error:
         raise Http404(str(error)) from error
     name = f"reliability-{project.slug}-{report.computed_at:%Y%m%d-%H%M}.{form}"

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -121,6 +122,13 @@ def test_the_last_admin_stays(admin, project):
         membership.remove(member)
     with pytest.raises(Conflict):
         membership.change_role(member, Role.LEAD)
+
+
+def test_a_command_lets_the_first_admin_in(stranger, client_of):
+    call_command("add_member", project="drc", country="COD", user="stefan", role="admin")
+    assert client_of(stranger).get("/p/drc/people/").status_code == 200
+    with pytest.raises(CommandError, match="no login 'nobody'"):
+        call_command("add_member", project="drc", user="nobody", role="admin")
 
 
 def test_who_leaves_gives_the_units_back(project, admin, annotator, second_annotator):

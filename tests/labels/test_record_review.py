@@ -7,7 +7,7 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from labels import ground_truth, looking, workflow
+from labels import ground_truth, looking, unit_payload, workflow
 from labels.errors import BadInput, Conflict, NotAllowed
 from labels.models import Assignment, Exposure, Review
 from labels.workflow import GivenImage, GivenReview
@@ -191,6 +191,14 @@ def test_an_image_of_another_project_is_refused(unit, annotator):
     foreign = make_source(make_register().project)
     with pytest.raises(BadInput, match="not one of the project's"):
         workflow.record_review(unit, annotator, given(images=[looked(foreign)]))
+
+
+def test_an_image_without_the_right_to_labels_is_refused(unit, annotator, images):
+    images.may_derive_labels = False
+    images.save()
+    with pytest.raises(BadInput, match="may not be derived"):
+        workflow.record_review(unit, annotator, given(images=[looked(images)]))
+    assert unit_payload.payload(unit)["images"] == []
 
 
 def test_who_has_seen_the_reviews_may_not_review(unit, annotator):

@@ -188,3 +188,22 @@ def test_page_speaks_the_readers_language_and_files_english(project, lead, clien
     assert client.get(page(project)).status_code == 200
     rows = client.get(reverse("labels:reliability_csv", args=[project.slug]), {"by": "legal_status"})
     assert "not stated" in rows.content.decode()
+
+
+def test_a_group_that_tells_a_single_verdict_closes_its_unit(client_of, lead, annotator, project):
+    """One judged unit: its figures are its review. Five: they are not."""
+    from labels import workflow
+    from labels.models import Exposure
+    from tests.labels.test_hand_out import census
+    from tests.labels.test_record_review import given
+
+    audit = census(project, 6)
+    units = list(audit.units.select_related("audit__project", "observation"))
+    workflow.record_review(units[0], annotator, given())
+    address = reverse("labels:reliability", args=[project.slug])
+    client_of(lead).get(address)
+    assert list(Exposure.objects.values_list("unit", "user")) == [(units[0].pk, lead.pk)]
+    for unit in units[1:5]:
+        workflow.record_review(unit, annotator, given())
+    client_of(lead).get(address)
+    assert Exposure.objects.count() == 1

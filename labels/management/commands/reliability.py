@@ -20,7 +20,7 @@ class Command(ProjectCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.add_argument(
-            "--audit", default="", metavar="A", help="short name of the audit; otherwise each register's newest"
+            "--audit", default="", metavar="A", help="short name of the audit; otherwise the newest with reviews"
         )
         parser.add_argument("--by", default="", metavar="KEY,…", help=f"any of {', '.join(GROUP_KEYS)}")
         parser.add_argument(
