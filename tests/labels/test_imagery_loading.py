@@ -191,7 +191,7 @@ def test_the_list_says_dates_rights_and_missing_files(project, lead, client_of):
     make_scene(source, footprint=square(-10.7, 6.1, 0.3), captured_on=date(2019, 2, 3))
     make_scene(source, footprint=square(-10.2, 6.1, 0.3))
     page = client_of(lead).get(reverse("labels:imagery", args=[project.slug])).content.decode()
-    for words in ("Old survey", "Feb. 3, 2019", "unknown", "The prepared file is missing", "2 pictures"):
+    for words in ("Old survey", "3 Feb 2019", "unknown", "The prepared file is missing", "2 pictures"):
         assert words in page
     assert "style=" not in page
 
