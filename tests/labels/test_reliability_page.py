@@ -62,7 +62,7 @@ def test_only_reads(project, lead, client_of, name):
 
 def test_answers_in_a_sentence(project, lead, client_of, judged):
     text = text_of(client_of(lead).get(page(project)))
-    assert "Of all 40 records with a position, <b>75 %</b> <i>(60–86)</i> point at a mine" in text
+    assert "Of all 40 records with a position, <b>75 %</b> <i>(60–86)</i> point at or near a mine" in text
     assert "At <b>15 %</b> <i>(7–29)</i> no mine is visible" in text
     assert "All 40 units checked: no sampling error." in text
 
