@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from labels import audit_opening, ground_truth, progress
-from labels.models import Assignment, Audit, Project
+from labels.models import Assignment, Audit, Project, Scene
 from labels.views.doors import in_project
 
 
@@ -62,7 +62,13 @@ def audit_new(request: HttpRequest, project: Project) -> HttpResponse:
         job = audit_opening.ask(project=project, requested_by=request.user, **form.cleaned_data)
         return redirect("labels:job", project.slug, job.uuid)
     return render(
-        request, "labels/audit_new.html", {"form": form, "has_records": form.fields["register"].queryset.exists()}
+        request,
+        "labels/audit_new.html",
+        {
+            "form": form,
+            "has_records": form.fields["register"].queryset.exists(),
+            "has_imagery": Scene.objects.filter(source__project=project).exists(),
+        },
     )
 
 
