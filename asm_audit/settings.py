@@ -223,8 +223,6 @@ JOB_SILENCE_S = env.number("JOB_SILENCE_S", 90)
 
 LEAFLET_CONFIG = {"TILES": [], "ATTRIBUTION_PREFIX": "", "SCALE": None, "MINIMAP": False, "RESET_VIEW": False}
 
-NINJA_PAGINATION_PER_PAGE = 100
-
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
