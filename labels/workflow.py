@@ -140,7 +140,7 @@ def hand_out(audit: Audit, annotator, *, n: int = 1, queue: str = Queue.SAMPLE) 
         Assignment.objects.filter(~_seen_by(annotator), audit=audit, queue=queue, annotator=annotator)
         .exclude(state=Assignment.State.DONE)
         .select_for_update(of=("self",))
-        .order_by("order_key")[:n]
+        .order_by("order_key", "pk")[:n]
     )
     for assignment in held:
         _lease(assignment, annotator, until)
@@ -162,7 +162,7 @@ def _next_free(audit: Audit, annotator, queue: str) -> Assignment | None:
     return (
         Assignment.objects.filter(open_to_all | let_go, audit=audit, queue=queue)
         .filter(~Exists(mine), ~_seen_by(annotator))
-        .order_by("order_key")
+        .order_by("order_key", "pk")
         .select_for_update(skip_locked=True, of=("self",))
         .first()
     )

@@ -363,7 +363,7 @@ async function waiting() {
 }
 
 function drawReady() {
-  const ready = units.slice(1).filter((each) => each.isReady).length
+  const ready = units.slice(1, N_AHEAD).filter((each) => each.isReady).length
   $('ready').replaceChildren(...Array.from({ length: ready }, () => document.createElement('i')))
 }
 
