@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from axes.handlers.database import AxesDatabaseHandler
 from django.core.exceptions import PermissionDenied
-from django.db.models import Exists, OuterRef, QuerySet, Subquery, Sum
+from django.db.models import OuterRef, QuerySet, Subquery, Sum
 from django.http import Http404
 from django.shortcuts import get_object_or_404
 
@@ -107,11 +107,6 @@ def expose(user, units: Iterable, what: str) -> None:
     Exposure.objects.bulk_create(
         (Exposure(unit_id=unit_id, user=user, what=what) for unit_id in units), ignore_conflicts=True, batch_size=5000
     )
-
-
-def unexposed(units: QuerySet, user) -> QuerySet:
-    """The units whose reviews and scores this person has not seen."""
-    return units.exclude(Exists(Exposure.objects.filter(unit=OuterRef("pk"), user=user)))
 
 
 def login_failure_limit(request, credentials) -> int:

@@ -10,9 +10,6 @@ USEFUL_RESOLUTION_M = 5.0
 SHARE_FOR_REJECT = 0.9
 # A searched cell is a negative only if this much of it was clear.
 SHARE_FOR_CLEAR_CELL = 0.8
-# Pages say "never there" only with undisturbed images this close before and after the report.
-NEVER_THERE_BEFORE_MONTHS = 12
-NEVER_THERE_AFTER_MONTHS = 24
 # Labels of lower stated confidence stay in the rates and out of training.
 CONFIDENCE_FOR_TRAINING = 3
 
@@ -45,18 +42,3 @@ def may_support_reject(captured: Iterable[date | None], period: tuple[date, date
 def is_useful_view(view_resolution_m: float, image_resolution_m: float | None) -> bool:
     """Whether a 10 m pit would have shown: on the screen, and in the image itself."""
     return max(view_resolution_m, image_resolution_m or 0) <= USEFUL_RESOLUTION_M
-
-
-def months_between(earlier: date, later: date) -> float:
-    """Calendar months from one day to the other, with a fraction for the days; negative when reversed."""
-    return (later.year - earlier.year) * 12 + later.month - earlier.month + (later.day - earlier.day) / 31
-
-
-def was_never_there(undisturbed_on: Iterable[date], period: tuple[date, date] | None) -> bool:
-    """Whether undisturbed images stand close before and close after the report; only then say "never there"."""
-    if period is None:
-        return False
-    days = list(undisturbed_on)
-    before = any(0 <= months_between(day, period[0]) <= NEVER_THERE_BEFORE_MONTHS and day < period[0] for day in days)
-    after = any(0 <= months_between(period[1], day) <= NEVER_THERE_AFTER_MONTHS and day > period[1] for day in days)
-    return before and after
