@@ -17,11 +17,12 @@ from django.urls import reverse
 from django.utils import timezone
 
 from asm_audit.celery import app
-from labels import audit_opening, jobs, workflow
+from labels import audit_opening, jobs
 from labels.errors import BadInput, JobLost
 from labels.ingest import areas, registers
 from labels.ingest.staging import Staging
 from labels.models import Job
+from labels.workflow import opening
 from tests.factories import make_record, make_register
 
 KIND = "test_kind"
@@ -166,7 +167,7 @@ def work_of(kind: str, register, folder: Path) -> dict:
 @pytest.mark.parametrize(
     ("kind", "where", "step"),
     [
-        (Job.Kind.OPEN_AUDIT, workflow, "_add_units"),
+        (Job.Kind.OPEN_AUDIT, opening, "_add_units"),
         (Job.Kind.LOAD_REGISTER, Staging, "publish"),
         (Job.Kind.LOAD_AREAS, areas, "_publish"),
     ],

@@ -1,0 +1,27 @@
+"""Changes of state in the review loop: opening an audit, handing out units, recording and undoing reviews.
+
+Every verb is one transaction. Rules of judgement that need no database are in labels.rules.
+"""
+
+from labels.workflow.errors import AlreadyExposed, AuditClosed, RejectNeedsLaterImage, RejectNeedsWholeDisc
+from labels.workflow.given import GivenImage, GivenJudgement, GivenReview
+from labels.workflow.handing_out import hand_out, keep_lease
+from labels.workflow.opening import add_assignments, open_census
+from labels.workflow.recording import APP_VERSION, record_review, retract_review
+
+__all__ = [
+    "APP_VERSION",
+    "AlreadyExposed",
+    "AuditClosed",
+    "GivenImage",
+    "GivenJudgement",
+    "GivenReview",
+    "RejectNeedsLaterImage",
+    "RejectNeedsWholeDisc",
+    "add_assignments",
+    "hand_out",
+    "keep_lease",
+    "open_census",
+    "record_review",
+    "retract_review",
+]

@@ -1,0 +1,75 @@
+"""Handing units out: leases that nobody else gets meanwhile."""
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
+from django.utils import timezone
+
+from labels.models import Assignment, Audit, Exposure, SampleUnit
+from labels.models.audits import Queue
+from labels.workflow.locks import one_at_a_time
+
+
+@transaction.atomic
+def hand_out(audit: Audit, annotator, *, n: int = 1, queue: str = Queue.SAMPLE) -> list[SampleUnit]:
+    """Lease up to `n` units to the annotator, the ones already held first.
+
+    Units whose reviews the annotator has seen are left out. Two callers never get one Assignment (SKIP LOCKED).
+    """
+    if audit.closed_at:
+        return []
+    one_at_a_time("hand_out", annotator.pk)
+    until = timezone.now() + timedelta(seconds=settings.LEASE_S)
+    held = list(
+        Assignment.objects.filter(~_seen_by(annotator), audit=audit, queue=queue, annotator=annotator)
+        .exclude(state=Assignment.State.DONE)
+        .select_for_update(of=("self",))
+        .order_by("order_key", "pk")[:n]
+    )
+    for assignment in held:
+        _lease(assignment, annotator, until)
+    while len(held) < n:
+        assignment = _next_free(audit, annotator, queue)
+        if assignment is None:
+            break
+        _lease(assignment, annotator, until)
+        held.append(assignment)
+    units = SampleUnit.objects.select_related("observation", "audit").in_bulk([each.unit_id for each in held])
+    return [units[each.unit_id] for each in held]
+
+
+def _next_free(audit: Audit, annotator, queue: str) -> Assignment | None:
+    """The next Assignment nobody holds, of a unit new to this person; its row is locked."""
+    mine = Assignment.objects.filter(unit=OuterRef("unit"), annotator=annotator)
+    open_to_all = Q(state=Assignment.State.OPEN, annotator__isnull=True)
+    let_go = Q(leased_until__lt=timezone.now())
+    return (
+        Assignment.objects.filter(open_to_all | let_go, audit=audit, queue=queue)
+        .filter(~Exists(mine), ~_seen_by(annotator))
+        .order_by("order_key", "pk")
+        .select_for_update(skip_locked=True, of=("self",))
+        .first()
+    )
+
+
+def _seen_by(annotator) -> Exists:
+    """Whether the person has seen others' reviews of an Assignment's unit: such a lease is left to run out."""
+    return Exists(Exposure.objects.filter(unit=OuterRef("unit"), user=annotator))
+
+
+def _lease(assignment: Assignment, annotator, until: datetime) -> None:
+    if assignment.state != Assignment.State.LEASED or assignment.annotator_id != annotator.pk:
+        assignment.leased_at = timezone.now()
+    assignment.state, assignment.annotator, assignment.leased_until = Assignment.State.LEASED, annotator, until
+    assignment.save(update_fields=["state", "annotator", "leased_until", "leased_at"])
+
+
+def keep_lease(unit: SampleUnit, annotator) -> bool:
+    """Hold the unit a while longer; False when somebody else has it by now."""
+    until = timezone.now() + timedelta(seconds=settings.LEASE_S)
+    mine = Assignment.objects.filter(
+        ~_seen_by(annotator), unit=unit, annotator=annotator, state=Assignment.State.LEASED
+    )
+    return bool(mine.update(leased_until=until))

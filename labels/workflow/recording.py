@@ -1,0 +1,194 @@
+"""Recording and undoing reviews."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib.gis.geos import Point
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from labels import looking, rules
+from labels.errors import BadInput, Conflict, NotAllowed
+from labels.imagery import rights
+from labels.imagery.scenes import on_ground
+from labels.models import (
+    Assignment,
+    Exposure,
+    ImagerySource,
+    Mark,
+    Retraction,
+    Review,
+    ReviewImage,
+    SampleUnit,
+    Scene,
+)
+from labels.models.reviews import Verdict
+from labels.workflow import judgements
+from labels.workflow.errors import AlreadyExposed, AuditClosed, RejectNeedsLaterImage, RejectNeedsWholeDisc
+from labels.workflow.given import GivenImage, GivenReview
+from labels.workflow.locks import one_at_a_time
+
+APP_VERSION = "0.1.0"
+
+
+@transaction.atomic
+def record_review(unit: SampleUnit, annotator, given: GivenReview) -> tuple[Review, bool]:
+    """Keep one verdict; (review, whether it is new). Resent under its uuid it stays one row.
+
+    A further verdict of the same person on the unit supersedes the earlier one. A verdict that comes after its lease
+    ran out is kept all the same. Raises BadInput, NotAllowed or Conflict with a sentence.
+    """
+    one_at_a_time("review", unit.pk, annotator.pk)
+    known = Review.objects.filter(uuid=given.uuid).first()
+    if known:
+        if (known.annotator_id, known.unit_id) != (annotator.pk, unit.pk):
+            raise Conflict(_("This verdict's id belongs to another review."))
+        return known, False
+    if unit.audit.closed_at:
+        raise AuditClosed(_("This audit is closed: its verdicts are final."))
+    if Exposure.objects.filter(unit=unit, user=annotator).exists():
+        raise AlreadyExposed(_("You have seen other people's reviews of this unit, so you may not review it."))
+    images = [_image(unit, image) for image in given.images]
+    _check(unit, given, images)
+    previous = Review.objects.filter(unit=unit, annotator=annotator, successor__isnull=True).first()
+    assignment = _assignment_for(unit, annotator)
+    review = _save(unit, annotator, given, images, previous, assignment)
+    assignment.state, assignment.annotator = Assignment.State.DONE, annotator
+    assignment.review, assignment.leased_until = review, None
+    assignment.save()
+    return review, True
+
+
+def _image(unit: SampleUnit, given: GivenImage) -> ReviewImage:
+    """The image as our own tables know it: what the browser claims is only which one, and how it was looked at."""
+    source = ImagerySource.objects.filter(rights.judgeable(), project=unit.audit.project, uuid=given.source).first()
+    if source is None:
+        raise BadInput(_("An image of this verdict is not one of the project's, or labels may not be derived from it."))
+    ground = judgements.target(unit)
+    scenes = list(Scene.objects.filter(source=source, captured_on=given.captured_on, footprint__intersects=ground))
+    image = ReviewImage(
+        pane=given.pane,
+        source=source,
+        scene_sha256s=[scene.sha256 for scene in scenes],
+        captured_on=given.captured_on,
+        captured_known_by=scenes[0].captured_known_by if scenes else Scene.DateKnownBy.UNKNOWN,
+        resolution_m=max((scene.resolution_m for scene in scenes), default=None),
+        offset_east_m=source.offset_east_m,
+        offset_north_m=source.offset_north_m,
+        sight=given.sight,
+        was_on_screen_at_verdict=given.was_on_screen_at_verdict,
+        zoom=given.zoom,
+        views=given.views,
+        dwell_ms=given.dwell_ms,
+        n_tiles=given.n_tiles,
+        n_tiles_missing=given.n_tiles_missing,
+        adjustments=given.adjustments,
+    )
+    image.footprints = [on_ground(source, scene.footprint) for scene in scenes]
+    return image
+
+
+def _extents(images: list[ReviewImage]) -> list:
+    return [
+        looking.useful_extent(image.views, image.resolution_m, footprint)
+        for image in images
+        for footprint in image.footprints
+    ]
+
+
+def _check(unit: SampleUnit, given: GivenReview, images: list[ReviewImage]) -> None:
+    judgements.check_record(unit, given)
+    judgements.check_other_mines(given.other_mines)
+    if given.verdict == Verdict.REJECT:
+        _check_reject(unit, images)
+
+
+def _check_reject(unit: SampleUnit, images: list[ReviewImage]) -> None:
+    period = rules.report_period(unit.observation.observed_on, unit.observation.date_precision)
+    later = [image for image in images if not rules.predates_report(image.captured_on, period)]
+    if not later:
+        raise RejectNeedsLaterImage(
+            _(
+                "Every image you saw was taken before the report, so it cannot show that no mine was there: "
+                "answer unsure."
+            )
+        )
+    seen = looking.share_of(judgements.target(unit), _extents(later))
+    if seen < rules.SHARE_FOR_REJECT:
+        raise RejectNeedsWholeDisc(
+            _(
+                "%(share)d %% of the search disc was seen close enough on an image after the report; "
+                "look at the rest, or answer unsure."
+            )
+            % {"share": seen * 100}
+        )
+
+
+def _assignment_for(unit: SampleUnit, annotator) -> Assignment:
+    """The Assignment this verdict fills: the annotator's own, else an open one, else a new one."""
+    rows = Assignment.objects.select_for_update().filter(unit=unit)
+    own = rows.filter(annotator=annotator).first()
+    if own:
+        return own
+    free = rows.filter(state=Assignment.State.OPEN, annotator__isnull=True).first()
+    return free or Assignment(unit=unit, audit=unit.audit, queue=unit.queue, order_key=0)
+
+
+def _save(unit, annotator, given: GivenReview, images, previous, assignment) -> Review:
+    is_held = assignment.state == Assignment.State.LEASED and assignment.annotator_id == annotator.pk
+    held_s = (timezone.now() - assignment.leased_at).total_seconds() if is_held and assignment.leased_at else None
+    review = Review(
+        **judgements.fields_of(unit, given),
+        annotator=annotator,
+        queue=unit.queue,
+        supersedes=previous,
+        share_seen=looking.share_of(judgements.target(unit), _extents(images)) if images else None,
+        think_time_s=given.think_time_s,
+        held_time_s=held_s,
+        shown=given.shown,
+        was_cold=given.was_cold,
+        guideline_version=unit.audit.guideline_version,
+        app_version=APP_VERSION,
+        locale=given.locale,
+        input=given.input,
+        viewport=given.viewport,
+        claimed_at=given.claimed_at,
+        lease_was_lost=not assignment.pk or assignment.annotator_id != annotator.pk,
+    )
+    judgements.keep(review)
+    for image in images:
+        image.review = review
+    ReviewImage.objects.bulk_create(images)
+    Mark.objects.bulk_create(
+        Mark(review=review, point=Point(lon, lat, srid=4326), mine_type=kind) for lon, lat, kind in given.other_mines
+    )
+    return review
+
+
+@transaction.atomic
+def retract_review(review: Review, annotator, *, uuid: UUID) -> tuple[Retraction, bool]:
+    """Undo one's own review: it stays, counts no more, and the unit comes back to its annotator."""
+    one_at_a_time("review", review.unit_id, annotator.pk)
+    known = Retraction.objects.filter(uuid=uuid).first() or Retraction.objects.filter(review=review).first()
+    if known:
+        if known.review_id != review.pk:
+            raise Conflict(_("This undo's id belongs to another review."))
+        return known, False
+    if review.annotator_id != annotator.pk:
+        raise NotAllowed(_("Only one's own reviews can be undone."))
+    if review.unit.audit.closed_at:
+        raise AuditClosed(_("This audit is closed: its verdicts are final."))
+    if Review.objects.filter(supersedes=review).exists():
+        raise Conflict(_("A later verdict of yours already replaced this one."))
+    retraction = Retraction.objects.create(uuid=uuid, review=review)
+    now = timezone.now()
+    Assignment.objects.filter(review=review).update(
+        state=Assignment.State.LEASED,
+        review=None,
+        leased_at=now,
+        leased_until=now + timedelta(seconds=settings.LEASE_S),
+        order_key=-1,
+    )
+    return retraction, True
