@@ -7,7 +7,7 @@ from labels.models.jobs import Job
 from labels.models.projects import AccessRecord, Invitation, Membership, Project
 from labels.models.registers import Edition, EditionRow, Observation, Placement, RefusedRow, Register, SiteRecord
 from labels.models.releases import Release, ReleaseFile
-from labels.models.reviews import Adjudication, Mark, Retraction, Review, ReviewImage
+from labels.models.reviews import Adjudication, GoldAnswer, Mark, Retraction, Review, ReviewImage
 from labels.models.uploads import Upload
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Edition",
     "EditionRow",
     "Exposure",
+    "GoldAnswer",
     "ImagerySource",
     "Invitation",
     "Job",

@@ -188,12 +188,13 @@ class Assignment(models.Model):
 
 
 class Exposure(models.Model):
-    """Append-only: this person has seen other people's reviews, or a score, of the unit and may not review it."""
+    """Append-only: this person knows others' reviews, a score or the gold answer of the unit and may not review it."""
 
     class What(models.TextChoices):
         REVIEWS = "reviews", _("reviews")
         RELEASE = "release", _("release")
         SCORE = "score", _("score")
+        GOLD = "gold", _("gave the gold answer")
 
     unit = models.ForeignKey(SampleUnit, models.CASCADE, related_name="exposures")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")

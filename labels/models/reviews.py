@@ -69,7 +69,7 @@ class Sign(models.TextChoices):
 
 
 class Judgement(models.Model):
-    """The fields a Review and an Adjudication share, with the rules of judgement as constraints."""
+    """The fields a Review, an Adjudication and a GoldAnswer share, with the rules of judgement as constraints."""
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True)
     unit = models.ForeignKey("labels.SampleUnit", models.PROTECT, related_name="%(class)ss")
@@ -246,6 +246,33 @@ class Adjudication(Judgement):
     class Meta(Judgement.Meta):
         verbose_name = _("adjudication")
         verbose_name_plural = _("adjudications")
+        constraints = [
+            *Judgement.Meta.constraints,
+            models.UniqueConstraint(
+                fields=["unit"], condition=models.Q(supersedes__isnull=True), name="one_first_adjudication"
+            ),
+        ]
+
+    def __str__(self):
+        return f"{self.unit_id}: {self.verdict}"
+
+
+class GoldAnswer(Judgement):
+    """What a unit is known to be, to measure annotators against. Never sent to one; a later answer supersedes it."""
+
+    given_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="gold_answers")
+    supersedes = models.OneToOneField("self", models.PROTECT, null=True, blank=True, related_name="successor")
+
+    class Meta(Judgement.Meta):
+        verbose_name = _("gold answer")
+        verbose_name_plural = _("gold answers")
+        constraints = [
+            *Judgement.Meta.constraints,
+            # With `supersedes` unique this makes the answers of a unit one chain, so that one of them is current.
+            models.UniqueConstraint(
+                fields=["unit"], condition=models.Q(supersedes__isnull=True), name="one_first_gold_answer"
+            ),
+        ]
 
     def __str__(self):
         return f"{self.unit_id}: {self.verdict}"

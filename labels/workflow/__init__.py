@@ -1,10 +1,12 @@
-"""Changes of state in the review loop: opening an audit, handing out units, recording and undoing reviews.
+"""Changes of state in the review loop: opening an audit, handing out units, recording and undoing reviews,
+giving gold answers.
 
 Every verb is one transaction. Rules of judgement that need no database are in labels.rules.
 """
 
 from labels.workflow.errors import AlreadyExposed, AuditClosed, RejectNeedsLaterImage, RejectNeedsWholeDisc
 from labels.workflow.given import GivenImage, GivenJudgement, GivenReview
+from labels.workflow.gold import set_gold
 from labels.workflow.handing_out import hand_out, keep_lease
 from labels.workflow.opening import add_assignments, open_census
 from labels.workflow.recording import APP_VERSION, record_review, retract_review
@@ -24,4 +26,5 @@ __all__ = [
     "open_census",
     "record_review",
     "retract_review",
+    "set_gold",
 ]

@@ -16,6 +16,7 @@ from labels.imagery.scenes import on_ground
 from labels.models import (
     Assignment,
     Exposure,
+    GoldAnswer,
     ImagerySource,
     Mark,
     Retraction,
@@ -48,8 +49,7 @@ def record_review(unit: SampleUnit, annotator, given: GivenReview) -> tuple[Revi
         return known, False
     if unit.audit.closed_at:
         raise AuditClosed(_("This audit is closed: its verdicts are final."))
-    if Exposure.objects.filter(unit=unit, user=annotator).exists():
-        raise AlreadyExposed(_("You have seen other people's reviews of this unit, so you may not review it."))
+    _check_unexposed(unit, annotator)
     images = [_image(unit, image) for image in given.images]
     _check(unit, given, images)
     previous = Review.objects.filter(unit=unit, annotator=annotator, successor__isnull=True).first()
@@ -59,6 +59,14 @@ def record_review(unit: SampleUnit, annotator, given: GivenReview) -> tuple[Revi
     assignment.review, assignment.leased_until = review, None
     assignment.save()
     return review, True
+
+
+def _check_unexposed(unit: SampleUnit, annotator) -> None:
+    exposure = Exposure.objects.filter(unit=unit, user=annotator).first()
+    if exposure and exposure.what == Exposure.What.GOLD:
+        raise AlreadyExposed(_("You gave the gold answer of this unit, so you may not review it."))
+    if exposure:
+        raise AlreadyExposed(_("You have seen other people's reviews of this unit, so you may not review it."))
 
 
 def _image(unit: SampleUnit, given: GivenImage) -> ReviewImage:
@@ -149,6 +157,7 @@ def _save(unit, annotator, given: GivenReview, images, previous, assignment) -> 
         held_time_s=held_s,
         shown=given.shown,
         was_cold=given.was_cold,
+        kind_of_check="gold" if GoldAnswer.objects.filter(unit=unit).exists() else "",
         guideline_version=unit.audit.guideline_version,
         app_version=APP_VERSION,
         locale=given.locale,
