@@ -1,6 +1,7 @@
 from datetime import date
 from pathlib import Path
 
+import math
 import numpy as np
 import pytest
 import rasterio
@@ -79,7 +80,7 @@ def test_a_pixel_lies_where_the_original_has_it(kind, tmp_path, prepared):
     for column, row in [(8, 5), (50, 9), (12, 37), (55, 35)]:
         shown, has_data = pixel_at(dataset, *position(path, column + 0.5, row + 0.5))
         assert has_data
-        assert np.abs(shown - colours[:, row, column]).max() <= 8, (column, row)
+        assert np.abs(shown - colours[:, row, column]).max() <= 12, (column, row)  # JPEG of quality 75
 
 
 def test_a_rotated_picture_lies_where_it_is(tmp_path, prepared):
@@ -89,18 +90,19 @@ def test_a_rotated_picture_lies_where_it_is(tmp_path, prepared):
     answer, dataset = prepared(path)
     for column, row in [(8, 5), (50, 9), (12, 37)]:
         shown, has_data = pixel_at(dataset, *position(path, column + 0.5, row + 0.5))
-        assert has_data and np.abs(shown - rasters.colours()[:, row, column]).max() <= 8
+        assert has_data and np.abs(shown - rasters.colours()[:, row, column]).max() <= 12
     outline = footprint_from(answer["footprint"])
     assert 0.4 < outline.area / outline.envelope.area < 0.75
 
 
-def test_blocks_are_web_tiles_at_every_level(tmp_path, prepared):
+def test_blocks_are_web_tiles_at_every_aligned_level(tmp_path, prepared):
     path = rasters.write(tmp_path / "large.tif", rasters.colours(700, 500), crs="EPSG:32720", pixel=(30.0, 30.0))
     answer, dataset = prepared(path)
     levels = [1, *dataset.overviews(1)]
-    assert len(levels) == answer["max_zoom"] - answer["min_zoom"] + 1 > 2
+    n_aligned = answer["max_zoom"] - answer["min_zoom"] + 1
+    assert len(levels) >= n_aligned >= 2
     assert dataset.block_shapes == [(256, 256)] * 3
-    for level, factor in enumerate(levels):
+    for level, factor in enumerate(levels[:n_aligned]):
         zoom = answer["max_zoom"] - level
         side = 256 * grid.resolution(zoom)
         assert dataset.res[0] * factor == pytest.approx(grid.resolution(zoom), rel=1e-12)
@@ -117,6 +119,17 @@ def test_a_large_picture_is_aligned_at_seven_levels_and_a_small_one_not_padded()
     assert grid.aligned_grid(large, 14).n_levels == 7
     small = (corner[0], corner[1] - 480, corner[0] + 480, corner[1])
     assert grid.aligned_grid(small, 14).width <= 2 * 256
+
+
+@pytest.mark.parametrize(("width_px", "height_px"), [(5492, 5348), (3074, 19265), (9000, 300), (1000, 1000)])
+@pytest.mark.parametrize("west", [44_950, 39_136 - 300, -2500])
+def test_the_margin_of_alignment_costs_little(width_px, height_px, west):
+    pixel = grid.resolution(17)
+    bounds = (west, 118_000, west + width_px * pixel, 118_000 + height_px * pixel)
+    target = grid.aligned_grid(bounds, 17)
+    tiles = math.ceil(width_px / 256 + 1) * math.ceil(height_px / 256 + 1)
+    assert target.width * target.height <= max(3 * tiles, 64) * 256**2
+    assert target.n_levels >= 2
 
 
 @pytest.mark.parametrize(
@@ -163,7 +176,7 @@ def test_what_the_original_hides_stays_hidden(make, hidden_by, tmp_path, prepare
     assert not pixel_at(dataset, *position(path, 8, 5))[1]
     for column, row in [(24, 5), (8, 16), (50, 30)]:
         shown, has_data = pixel_at(dataset, *position(path, column + 0.5, row + 0.5))
-        assert has_data and np.abs(shown - rasters.colours()[:, row, column]).max() <= 8
+        assert has_data and np.abs(shown - rasters.colours()[:, row, column]).max() <= 12
     outline = footprint_from(answer["footprint"])
     assert outline.area / outline.envelope.area == pytest.approx(HOLE.mean(), abs=0.02)
     west, south, east, north = outline.extent
