@@ -15,7 +15,7 @@ from labels.workflow.errors import (
 from labels.workflow.given import GivenDecision, GivenImage, GivenJudgement, GivenReview
 from labels.workflow.gold import set_gold
 from labels.workflow.handing_out import hand_out, keep_lease
-from labels.workflow.opening import add_assignments, open_census
+from labels.workflow.opening import add_assignments, open_cell_search, open_census
 from labels.workflow.recording import APP_VERSION, record_review, retract_review
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "add_assignments",
     "hand_out",
     "keep_lease",
+    "open_cell_search",
     "open_census",
     "record_adjudication",
     "record_review",

@@ -9,6 +9,7 @@ from labels import access, ground_truth
 from labels.errors import BadInput, Conflict, NotAllowed
 from labels.ground_truth import State
 from labels.models import Adjudication, Exposure, Review, SampleUnit
+from labels.models.reviews import Verdict
 from labels.workflow import judgements
 from labels.workflow.errors import AuditClosed, NotInDispute
 from labels.workflow.given import GivenDecision, GivenJudgement
@@ -37,7 +38,8 @@ def record_adjudication(unit: SampleUnit, adjudicator, given: GivenDecision) -> 
         raise AuditClosed(_("This audit is closed: its verdicts are final."))
     if Review.objects.filter(unit=unit, annotator=adjudicator).exists():
         raise NotAllowed(_("You have reviewed this unit yourself: somebody else settles it."))
-    if ground_truth.outcome_of(unit).state not in (State.DISPUTED, State.ADJUDICATED):
+    asked = ground_truth.cell_outcome_of if unit.grid_cell else ground_truth.outcome_of
+    if asked(unit).state not in (State.DISPUTED, State.ADJUDICATED):
         raise NotInDispute(_("This unit is not in dispute: there is nothing to settle."))
     decision = Adjudication(
         **_judgement(unit, given),
@@ -49,9 +51,18 @@ def record_adjudication(unit: SampleUnit, adjudicator, given: GivenDecision) -> 
     return decision, True
 
 
+def _check(unit: SampleUnit, given: GivenDecision) -> None:
+    if not unit.grid_cell:
+        judgements.check_record(unit, given)
+        return
+    judgements.check_cell(given)
+    if given.verdict == Verdict.SEARCHED:
+        raise BadInput(_("What was found in a grid cell is settled with one of its reviews, which hold the marks."))
+
+
 def _judgement(unit: SampleUnit, given: GivenDecision) -> dict:
     if given.settled_with is None:
-        judgements.check_record(unit, given)
+        _check(unit, given)
         return judgements.fields_of(unit, given)
     if any(getattr(given, name) for name in COPIED):
         raise BadInput(
