@@ -1,6 +1,7 @@
 """Where things are: distances on WGS84, the MOSAIKS grid, web map tiles. Coordinates are (lon, lat)."""
 
 import re
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -193,9 +194,8 @@ def cell_centres_in_bounds(bounds: BBox) -> NDArray[np.float64]:
         If the box is upside down or crosses the date line (west > east), or a corner is off the globe.
     """
     west, south, east, north = _checked_bounds(bounds)
-    half = 0.5 / CELLS_PER_DEGREE
-    columns = np.arange(*_floor_to_cell((np.array([west, east]) + half) * CELLS_PER_DEGREE))
-    rows = np.arange(*_floor_to_cell((np.array([south, north]) + half) * CELLS_PER_DEGREE))
+    columns = np.arange(*_ceil_to_cell(np.array([west, east]) * CELLS_PER_DEGREE - 0.5))
+    rows = np.arange(*_ceil_to_cell(np.array([south, north]) * CELLS_PER_DEGREE - 0.5))
     lon, lat = np.meshgrid(_middle(columns), _middle(rows))
     return np.column_stack([lon.ravel(), lat.ravel()])
 
@@ -204,6 +204,68 @@ def cells_in_bounds(bounds: BBox) -> list[str]:
     """Names of the cells that belong to a box; see `cell_centres_in_bounds`."""
     lon, lat = cell_centres_in_bounds(bounds).T
     return grid_cell_ids(lon, lat).tolist()
+
+
+def cell_centres_in_areas(areas: Iterable[Sequence[ArrayLike]]) -> NDArray[np.float64]:
+    """Centres of the cells that belong to areas: those whose centre an area holds.
+
+    Parameters
+    ----------
+    areas : iterable of sequences of rings
+        Each area as the rings of all its polygons, holes among them in any order; a ring has shape (n_points, 2), lon
+        and lat in degrees, its first point repeated at the end. The polygons of one area do not overlap; areas may.
+
+    Returns
+    -------
+    array of shape (n_cells, 2)
+        Lon and lat, each cell once, row by row from the south west; empty if the areas hold no centre.
+
+    Raises
+    ------
+    ValueError
+        If a ring has another shape or is not closed, or a point is off the globe.
+
+    Notes
+    -----
+    Even-odd rule along the line of each row's centres. A border on a centre counts as in `cell_centres_in_bounds`:
+    west and south in, east and north out, so areas side by side share no cell and lose none between them.
+    """
+    keys = [_keys_in_rings(rings) for rings in areas]
+    rows, columns = np.divmod(np.unique(np.concatenate([np.empty(0, np.int64), *keys])), _COLUMNS)
+    return np.column_stack([_middle(columns - _COLUMNS // 2), _middle(rows - _ROWS // 2)])
+
+
+def _keys_in_rings(rings: Sequence[ArrayLike]) -> NDArray[np.int64]:
+    """Cells of one area, numbered row by row from the south west of the globe."""
+    ends = (np.concatenate(parts) for parts in zip(*map(_edges, rings), strict=True))
+    x0, y0, x1, y1 = (each * CELLS_PER_DEGREE - 0.5 for each in ends)  # centres of cells on whole numbers
+    upward = y0 <= y1  # a border that two areas share is crossed at the same place, whichever way they go round
+    x0, x1 = np.where(upward, x0, x1), np.where(upward, x1, x0)
+    y0, y1 = np.minimum(y0, y1), np.maximum(y0, y1)
+
+    edge, row = _ranges(_ceil_to_cell(y0), _ceil_to_cell(y1))
+    share = np.clip((row - y0[edge]) / (y1 - y0)[edge], 0, 1)
+    crossing = x0[edge] + share * (x1 - x0)[edge]
+    order = np.lexsort([crossing, row])
+    crossing, row = crossing[order], row[order]
+    span, column = _ranges(_ceil_to_cell(crossing[::2]), _ceil_to_cell(crossing[1::2]))
+    return (row[::2][span] + _ROWS // 2) * _COLUMNS + column + _COLUMNS // 2
+
+
+def _edges(ring: ArrayLike) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+    lon, lat = _points(ring)
+    if lon.ndim != 1 or len(lon) < 4 or (lon[0], lat[0]) != (lon[-1], lat[-1]):
+        raise ValueError("a ring has at least four points, the last of them the first")
+    if (np.abs(lon) > 180).any():
+        raise ValueError("a longitude is outside [-180, 180]")
+    return lon[:-1], lat[:-1], lon[1:], lat[1:]
+
+
+def _ranges(starts: NDArray[np.int64], ends: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The whole numbers from each start to before its end, one after another, and which range each is of."""
+    lengths = ends - starts
+    of = np.repeat(np.arange(len(starts)), lengths)
+    return of, np.arange(len(of)) - np.repeat(np.cumsum(lengths) - lengths, lengths) + starts[of]
 
 
 def cells_touching_disc(lon: float, lat: float, radius_m: float) -> list[str]:
@@ -291,6 +353,11 @@ def _cell_index(lon: float, lat: float) -> tuple[int, int]:
 def _floor_to_cell(scaled: NDArray[np.float64]) -> NDArray[np.int64]:
     """Floor, except that a number a hair below a whole one is that whole number."""
     return np.floor(scaled + EDGE_TOLERANCE).astype(np.int64)
+
+
+def _ceil_to_cell(scaled: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Ceiling, except that a number a hair above a whole one is that whole number."""
+    return -_floor_to_cell(-scaled)
 
 
 def _indices_around(coordinate: float, reach_deg: float) -> NDArray[np.int64]:

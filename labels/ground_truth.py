@@ -1,19 +1,24 @@
 """What reviews and adjudications add up to, asked of them each time and never stored (DESIGN decision 2).
 
 A unit's reviews agree when all see a mine and their marks lie within the audit's `same_site_m`, when all reject, or
-when all are unsure. An adjudication settles a unit whatever its reviews say. Whether a mine is "at the point" (confirm)
+when all are unsure. Reviews of a searched grid cell agree when they say the same of "any artisanal mine?". An
+adjudication settles a unit whatever its reviews say. Whether a mine is "at the point" (confirm)
 or "displaced" (move) is computed from the mark's distance and the tolerance, so that reports can ask with another one.
 """
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import F, QuerySet
 
-from labels.models import Audit
+from labels import rules
+from labels.models import Adjudication, Audit, Review, SampleUnit
 from labels.models.audits import Queue
-from labels.models.reviews import Verdict
+from labels.models.reviews import MineType, Verdict
 
 
 class State:
@@ -95,6 +100,7 @@ WITH current AS (
     SELECT review.*
     FROM labels_review review JOIN labels_sampleunit unit ON unit.id = review.unit_id
     WHERE unit.audit_id = ANY(%(audits)s) AND review.queue = %(queue)s
+      AND (%(unit)s::bigint IS NULL OR unit.id = %(unit)s)
       AND NOT EXISTS (SELECT 1 FROM labels_review later WHERE later.supersedes_id = review.id)
       AND NOT EXISTS (SELECT 1 FROM labels_retraction undone WHERE undone.review_id = review.id)
 ), spread AS (
@@ -129,6 +135,7 @@ WITH current AS (
     LEFT JOIN spread ON spread.unit_id = unit.id
     LEFT JOIN settled ON settled.unit_id = unit.id
     WHERE unit.audit_id = ANY(%(audits)s) AND unit.queue = %(queue)s AND unit.site_record_id IS NOT NULL
+      AND (%(unit)s::bigint IS NULL OR unit.id = %(unit)s)
 ), label AS (
     SELECT judged.unit_id, review.id AS basis_id, review.verdict, review.reason, review.mark, review.mine_type,
            review.activity, review.confidence, review.is_same_mine, review.share_seen
@@ -161,7 +168,118 @@ ORDER BY unit.id
 
 
 def outcomes(*audits: Audit, queue: str = Queue.SAMPLE) -> list[Outcome]:
-    """One Outcome per unit of these audits' queue, in the order they were drawn."""
+    """One Outcome per record of these audits' queue, in the order they were drawn."""
+    return _asked([audit.pk for audit in audits], queue)
+
+
+def outcome_of(unit: SampleUnit) -> Outcome:
+    """The Outcome of one record's unit."""
+    [outcome] = _asked([unit.audit_id], unit.queue, unit.pk)
+    return outcome
+
+
+def _asked(audits: list[int], queue: str, unit: int | None = None) -> list[Outcome]:
     with connection.cursor() as cursor:
-        cursor.execute(OUTCOMES, {"audits": [audit.pk for audit in audits], "queue": str(queue)})
+        cursor.execute(OUTCOMES, {"audits": audits, "queue": str(queue), "unit": unit})
         return [Outcome(*(tuple(value) if isinstance(value, list) else value for value in row)) for row in cursor]
+
+
+# ---- searched grid cells ----
+
+
+@dataclass(frozen=True, slots=True)
+class CellOutcome:
+    """One grid cell of an audit, and what was found in it."""
+
+    unit: UUID
+    unit_id: int
+    audit_id: int
+    grid_cell: str
+    stratum: str
+    inclusion_probability: float | None
+    state: str
+    # 1: an artisanal mine was marked in it. 0: searched, clear, nothing marked. None: unknown, as every cell is while
+    # open or disputed, or with commercial mines only.
+    label: int | None
+    # searched or unsure; None while open or disputed.
+    verdict: str | None
+    reason: str
+    n_reviews: int
+    # The rest is of the reviews that the label rests on: all that agree, or the one a dispute was settled with.
+    # (lon, lat, mine type)
+    marks: tuple[tuple[float, float, str], ...]
+    # The least that any of them saw of the cell, 0 to 1; None when not known.
+    share_seen: float | None
+    # The highest that any of them stated.
+    confidence: int | None
+
+
+def cell_outcomes(*audits: Audit, queue: str = Queue.SAMPLE) -> list[CellOutcome]:
+    """One CellOutcome per grid cell of these audits' queue, in the order they were drawn. Five queries at most."""
+    return _cells_asked(SampleUnit.objects.filter(audit__in=audits, queue=queue))
+
+
+def cell_outcome_of(unit: SampleUnit) -> CellOutcome:
+    """The CellOutcome of one cell's unit."""
+    [outcome] = _cells_asked(SampleUnit.objects.filter(pk=unit.pk))
+    return outcome
+
+
+def _cells_asked(units: QuerySet[SampleUnit]) -> list[CellOutcome]:
+    units = units.exclude(grid_cell="").order_by("pk")
+    current = Review.objects.filter(
+        unit__in=units, queue=F("unit__queue"), successor__isnull=True, retraction__isnull=True
+    )
+    reviews = defaultdict(list)
+    for review in current.order_by("pk").prefetch_related("marks"):
+        reviews[review.unit_id].append(review)
+    decisions = Adjudication.objects.filter(unit__in=units, successor__isnull=True)
+    settled = {each.unit_id: each for each in decisions.prefetch_related("settled_with__marks")}
+    return [_cell_outcome(unit, reviews[unit.pk], settled.get(unit.pk)) for unit in units]
+
+
+def _cell_outcome(unit: SampleUnit, reviews: list[Review], decision: Adjudication | None) -> CellOutcome:
+    state, basis, said = _basis(reviews, decision)
+    shares = [review.share_seen for review in basis]
+    return CellOutcome(
+        unit=unit.uuid,
+        unit_id=unit.pk,
+        audit_id=unit.audit_id,
+        grid_cell=unit.grid_cell,
+        stratum=unit.stratum,
+        inclusion_probability=unit.inclusion_probability,
+        state=state,
+        label=_cell_label(basis),
+        verdict=said.verdict if said else None,
+        reason=said.reason if said else "",
+        n_reviews=len(reviews),
+        marks=tuple((*mark.point.coords, mark.mine_type) for review in basis for mark in review.marks.all()),
+        share_seen=None if None in shares else min(shares, default=None),
+        confidence=max((each.confidence for each in basis if each.confidence is not None), default=None),
+    )
+
+
+def _basis(
+    reviews: list[Review], decision: Adjudication | None
+) -> tuple[str, list[Review], Review | Adjudication | None]:
+    """The state, the reviews the label rests on, and the judgement to quote."""
+    if decision:
+        return State.ADJUDICATED, [decision.settled_with] if decision.settled_with else [], decision
+    if not reviews:
+        return State.OPEN, [], None
+    if len({(review.verdict, _has_artisanal(review)) for review in reviews}) > 1:
+        return State.DISPUTED, [], None
+    return State.AGREED, reviews, reviews[0]
+
+
+def _has_artisanal(review: Review) -> bool:
+    return any(mark.mine_type != MineType.COMMERCIAL for mark in review.marks.all())
+
+
+def _cell_label(basis: Sequence[Review]) -> int | None:
+    if any(review.verdict != Verdict.SEARCHED for review in basis):
+        return None
+    if any(_has_artisanal(review) for review in basis):
+        return 1
+    n_marks = sum(len(review.marks.all()) for review in basis)
+    return 0 if rules.is_clear_search([review.share_seen for review in basis], n_marks) else None

@@ -1,11 +1,14 @@
 """How far the work is: questions to the database, asked each time."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 from django.db.models import Count, Max, Q
 from django.utils import timezone
 
+from labels import ground_truth
 from labels.models import Assignment, Audit, ImagerySource, Placement, Project, Register, Release
+from labels.reports import TELLING
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,7 @@ class Queue:
     n_mine: int  # given by this person
     n_mine_today: int  # since midnight in the project's zone
     n_left_for_me: int  # this person could still give
+    cells: "SearchedCells | None" = None  # what was found, where it is asked for and the audit searches cells
 
 
 def queue_of(audit: Audit, annotator) -> Queue:
@@ -35,14 +39,43 @@ def queue_of(audit: Audit, annotator) -> Queue:
 
 
 def n_left_for(audit: Audit, annotator) -> int:
-    """Units that still want a review and that this person has neither judged nor seen judged."""
+    """Records that still want a review and that this person has neither judged nor seen judged.
+
+    Grid cells are handed to nobody by the review page.
+    """
     return (
-        audit.units.filter(queue="sample")
+        audit.units.filter(queue="sample", grid_cell="")
         .filter(Q(assignments__state="open") | Q(assignments__state="leased"))
         .exclude(assignments__in=Assignment.objects.filter(annotator=annotator, state="done"))
         .exclude(exposures__user=annotator)
         .distinct()
         .count()
+    )
+
+
+@dataclass(frozen=True)
+class SearchedCells:
+    """What a searched-cell audit found so far; counts only."""
+
+    n_units: int
+    n_searched: int  # judged by somebody, settled or not
+    n_with_mine: int  # an artisanal mine was marked
+    n_clear: int  # searched, and nothing marked
+    n_unknown: int  # judged, but unsure, disputed, seen in part or with commercial mines only
+    told: list[int]  # ids of the units judged, where so few counts tell what single reviews said
+
+
+def searched_cells(audit: Audit) -> SearchedCells:
+    units = ground_truth.cell_outcomes(audit)
+    judged = [unit for unit in units if unit.state != ground_truth.State.OPEN]
+    labels = Counter(unit.label for unit in judged)
+    return SearchedCells(
+        n_units=len(units),
+        n_searched=len(judged),
+        n_with_mine=labels[1],
+        n_clear=labels[0],
+        n_unknown=labels[None],
+        told=[unit.unit_id for unit in judged] if len(judged) < TELLING else [],
     )
 
 

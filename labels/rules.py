@@ -14,6 +14,13 @@ SHARE_FOR_CLEAR_CELL = 0.8
 CONFIDENCE_FOR_TRAINING = 3
 
 
+def is_clear_search(shares_seen: Iterable[float | None], n_marks: int) -> bool:
+    """Whether these searches of one grid cell, or the one there was, make it a negative."""
+    shares = list(shares_seen)
+    seen = all(share is not None and share >= SHARE_FOR_CLEAR_CELL for share in shares)
+    return bool(shares) and seen and n_marks == 0
+
+
 def report_period(observed_on: date | None, precision: str) -> tuple[date, date] | None:
     """First and last day the report may speak of; None when it is not dated.
 

@@ -91,6 +91,10 @@ class Audit(models.Model):
     def __str__(self):
         return self.name
 
+    @property
+    def is_of_cells(self) -> bool:
+        return self.frame == self.Frame.CELLS
+
 
 class SampleUnit(models.Model):
     """What is judged: a SiteRecord, with the Observation it was drawn from, or a grid cell."""

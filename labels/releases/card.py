@@ -65,6 +65,7 @@ def _cell_word(label: int | None) -> str:
 
 def _audit(audit: Audit, snapshot: Snapshot) -> dict:
     counts = snapshot.left_out[audit.slug]
+    cells = {"searched_cells": snapshot.searched[audit.slug]} if audit.is_of_cells else {}
     return {
         "audit": audit.slug,
         "name": audit.name,
@@ -83,6 +84,7 @@ def _audit(audit: Audit, snapshot: Snapshot) -> dict:
         "n_labels": sum(row["audit"] == audit.slug for row in snapshot.labels),
         "n_units_not_judged": counts["n_not_judged"],
         "n_left_out_for_rights": counts["n_without_rights"],
+        **cells,
     }
 
 

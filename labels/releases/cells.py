@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from labels import geo
-from labels.rules import CONFIDENCE_FOR_TRAINING, SHARE_FOR_CLEAR_CELL
+from labels.rules import CONFIDENCE_FOR_TRAINING
 
 ARTISANAL, COMMERCIAL, BOTH = "artisanal", "commercial", "both"
 
@@ -36,7 +36,7 @@ class Search:
     """One grid cell that was looked through, as all its current reviews say together."""
 
     cell: str
-    # Whether every review searched at least 80 % of it and marked nothing.
+    # Whether it is a negative: rules.is_clear_search.
     is_clear: bool
     confidence: int | None
     sample_type: str
@@ -51,9 +51,8 @@ def sample_type(frame: str, design: str, queue: str) -> str:
     return "stratified_cell" if design == "stratified" else "random_cell"
 
 
-def is_clear(shares_seen: Iterable[float | None], n_marks: int) -> bool:
-    """Whether these searches of one cell make it a negative."""
-    return n_marks == 0 and all(share is not None and share >= SHARE_FOR_CLEAR_CELL for share in shares_seen)
+def word(label: int | None) -> str:
+    return "unknown" if label is None else str(label)
 
 
 def label_cells(

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from django.db import connection, transaction
-from django.db.models import Count
 from django.utils import timezone
 
 from labels import geo
-from labels.ground_truth import Outcome, State, outcomes
-from labels.models import Audit, ImagerySource, Mark, Register, Review, ReviewImage, SampleUnit, Scene
+from labels.ground_truth import CellOutcome, Outcome, State, cell_outcomes, outcomes
+from labels.models import Audit, ImagerySource, Mark, Register, ReviewImage, Scene
 from labels.models.audits import Queue
 from labels.models.reviews import Verdict
 from labels.releases import cells
@@ -72,13 +71,16 @@ class _Gathering:
 
     def snapshot(self) -> Snapshot:
         records = [(q, outcome) for q in Queue.values for outcome in outcomes(*self.audits.values(), queue=q)]
-        mines = [*self._mines_of_records(records), *self._further_mines()]
-        searches = [*self._searches()]
+        searched = [(q, outcome) for q in Queue.values for outcome in cell_outcomes(*self.audits.values(), queue=q)]
+        mines = [*self._mines_of_records(records), *self._further_mines(), *self._mines_of_cells(searched)]
+        searches = [*self._searches(searched)]
         inspection = self._look_at_images({evidence.cell for _, evidence in [*mines, *searches]})
+        self._count_left_out([*records, *searched])
         return Snapshot(
             labels=self._labels(records),
             cells=cells.label_cells(self._free(mines), self._free(searches), self.project.country, inspection.share),
             left_out=self.left_out,
+            searched=self._searched_cells(searched),
             source_ids={source for seen in self.seen.values() if seen.may_leave for source in seen.source_ids},
         )
 
@@ -87,14 +89,16 @@ class _Gathering:
         rows = []
         for queue, outcome in records:
             audit = self.audits[outcome.audit_id]
-            if outcome.state == State.OPEN:
-                self.left_out[audit.slug]["n_not_judged"] += 1
-            elif not self.seen[outcome.unit_id].may_leave:
-                self.left_out[audit.slug]["n_without_rights"] += 1
-            else:
+            if outcome.state != State.OPEN and self.seen[outcome.unit_id].may_leave:
                 register = registers[outcome.register_id]
                 rows.append(label_row(outcome, self.seen[outcome.unit_id], audit, register, queue))
         return sorted(rows, key=lambda row: (row["register"], row["source_id"], row["audit"]))
+
+    def _count_left_out(self, judged: list[tuple[str, Outcome | CellOutcome]]) -> None:
+        for _, outcome in judged:
+            counts = self.left_out[self.audits[outcome.audit_id].slug]
+            counts["n_not_judged"] += outcome.state == State.OPEN
+            counts["n_without_rights"] += outcome.state != State.OPEN and not self.seen[outcome.unit_id].may_leave
 
     # ---- what is known of grid cells, as (unit, evidence) ----
 
@@ -106,27 +110,32 @@ class _Gathering:
                 yield outcome.unit_id, Mine(_cell(outcome.corrected), outcome.mine_type, outcome.confidence, kind)
 
     def _further_mines(self) -> Iterator[tuple[int, Mine]]:
-        """Other mines marked beside a record, or inside a searched cell. Nobody stated how sure they were of these."""
-        marks = Mark.objects.filter(**self._current("review__")).order_by("pk")
+        """Other mines marked beside a record. Nobody stated how sure they were of these."""
+        marks = Mark.objects.filter(**self._current("review__"), review__unit__grid_cell="").order_by("pk")
         columns = marks.values_list("review__unit_id", "review__unit__audit_id", "review__queue", "point", "mine_type")
         for unit, audit, queue, point, mine_type in columns.iterator():
             yield unit, Mine(_cell(point.coords), mine_type, None, self._sample_type(audit, queue))
 
-    def _searches(self) -> Iterator[tuple[int, Search]]:
-        units = SampleUnit.objects.filter(audit__in=self.audits).exclude(grid_cell="").order_by("pk")
-        looks = defaultdict(list)
-        reviews = Review.objects.filter(**self._current(), unit__in=units).annotate(n_marks=Count("marks"))
-        for review in reviews.order_by("pk"):
-            looks[review.unit_id].append(review)
-        for unit in units:
-            reviews = looks.get(unit.pk)
-            if not reviews:
-                self.left_out[self.audits[unit.audit_id].slug]["n_not_judged"] += 1
-            elif all(review.verdict == Verdict.SEARCHED for review in reviews):
-                clear = cells.is_clear([r.share_seen for r in reviews], sum(r.n_marks for r in reviews))
-                stated = [r.confidence for r in reviews if r.confidence is not None]
-                kind = self._sample_type(unit.audit_id, unit.queue)
-                yield unit.pk, Search(unit.grid_cell, clear, max(stated, default=None), kind)
+    def _mines_of_cells(self, searched: list[tuple[str, CellOutcome]]) -> Iterator[tuple[int, Mine]]:
+        """Mines marked in searched cells; those of reviews in dispute, or settled otherwise, do not count."""
+        for queue, outcome in searched:
+            kind = self._sample_type(outcome.audit_id, queue)
+            for lon, lat, mine_type in outcome.marks:
+                yield outcome.unit_id, Mine(_cell((lon, lat)), mine_type, None, kind)
+
+    def _searches(self, searched: list[tuple[str, CellOutcome]]) -> Iterator[tuple[int, Search]]:
+        for queue, outcome in searched:
+            if outcome.verdict == Verdict.SEARCHED:
+                kind = self._sample_type(outcome.audit_id, queue)
+                yield outcome.unit_id, Search(outcome.grid_cell, outcome.label == 0, outcome.confidence, kind)
+
+    def _searched_cells(self, searched: list[tuple[str, CellOutcome]]) -> dict[str, dict[str, int]]:
+        """How many cells of each audit are 1, 0 or unknown, of those whose labels may leave."""
+        counts = {audit.slug: {"1": 0, "0": 0, "unknown": 0} for audit in self.audits.values() if audit.is_of_cells}
+        for _, outcome in searched:
+            if outcome.state != State.OPEN and self.seen[outcome.unit_id].may_leave:
+                counts[self.audits[outcome.audit_id].slug][cells.word(outcome.label)] += 1
+        return counts
 
     def _sample_type(self, audit_id: int, queue: str) -> str:
         audit = self.audits[audit_id]

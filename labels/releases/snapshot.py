@@ -27,6 +27,8 @@ class Snapshot:
     cells: list[dict]
     # What was left out, by audit: {"slug": {"n_not_judged": 3, "n_without_rights": 0}}.
     left_out: dict[str, dict[str, int]] = field(default_factory=dict)
+    # What is known of the cells of searched-cell audits: {"slug": {"1": 3, "0": 20, "unknown": 7}}.
+    searched: dict[str, dict[str, int]] = field(default_factory=dict)
     # Primary keys of the imagery sources the labels were read from.
     source_ids: set[int] = field(default_factory=set)
 

@@ -1,6 +1,7 @@
 """Audits: what there is, how far each is, opening one."""
 
 from collections import Counter
+from dataclasses import replace
 
 from django import forms
 from django.http import HttpRequest, HttpResponse
@@ -8,8 +9,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_safe
 
-from labels import audit_opening, ground_truth, progress
-from labels.models import Assignment, Audit, Project, Scene
+from labels import access, audit_opening, ground_truth, progress
+from labels.models import Assignment, Audit, Exposure, Project, Scene
 from labels.views.doors import in_project
 
 
@@ -49,8 +50,17 @@ class AuditForm(forms.Form):
 @in_project("view_audit")
 def audits(request: HttpRequest, project: Project) -> HttpResponse:
     found = project.audits.select_related("register")
-    context = {"queues": [progress.queue_of(audit, request.user) for audit in found]}
-    return render(request, "labels/audits.html", context)
+    return render(request, "labels/audits.html", {"queues": [_queue(audit, request.user) for audit in found]})
+
+
+def _queue(audit: Audit, user) -> progress.Queue:
+    """How far the audit is and, of grid cells, what was found; few enough cells close to whoever reads it of them."""
+    queue = progress.queue_of(audit, user)
+    if not audit.is_of_cells:
+        return queue
+    cells = progress.searched_cells(audit)
+    access.expose(user, cells.told, Exposure.What.REVIEWS)
+    return replace(queue, cells=cells)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -75,12 +85,13 @@ def audit_new(request: HttpRequest, project: Project) -> HttpResponse:
 @require_safe
 @in_project("view_audit")
 def audit(request: HttpRequest, project: Project, audit: str) -> HttpResponse:
-    """How far it is: counts only, so that a lead who looks may still review."""
+    """How far it is: counts only, so that a lead who looks may still review records."""
     found = get_object_or_404(project.audits.select_related("register", "opened_by"), slug=audit)
-    states = Counter(outcome.state for outcome in ground_truth.outcomes(found))
+    outcomes = ground_truth.cell_outcomes if found.is_of_cells else ground_truth.outcomes
+    states = Counter(outcome.state for outcome in outcomes(found))
     context = {
         "audit": found,
-        "queue": progress.queue_of(found, request.user),
+        "queue": _queue(found, request.user),
         "states": {name: states[name] for name in ("open", "agreed", "disputed", "adjudicated")},
         "n_units": states.total(),
         "people": progress.people_of(found),

@@ -56,6 +56,9 @@ class PlainReviewForm(forms.Form):
 @in_project("review")
 def review(request: HttpRequest, project: Project, audit: str) -> HttpResponse:
     found = get_object_or_404(project.audits.select_related("project", "register"), slug=audit)
+    if found.is_of_cells:
+        messages.info(request, _("Grid cells are not judged on the review page."))
+        return redirect("labels:overview", project.slug)
     if request.method == "POST":
         return _record_plain(request, project, found)
     units = workflow.hand_out(found, request.user, n=N_AHEAD)
@@ -229,4 +232,5 @@ def undo(request: HttpRequest, project: Project, review) -> HttpResponse:
         messages.success(request, _("Undone: judge this unit again."))
     except LabelsError as error:
         messages.error(request, str(error))
-    return redirect("labels:review", project.slug, found.unit.audit.slug)
+    audit = found.unit.audit
+    return redirect("labels:my_reviews" if audit.is_of_cells else "labels:review", project.slug, audit.slug)

@@ -1,29 +1,40 @@
 """Changes of state in the review loop: opening an audit, handing out units, recording and undoing reviews,
-giving gold answers.
+giving gold answers, settling disputes.
 
 Every verb is one transaction. Rules of judgement that need no database are in labels.rules.
 """
 
-from labels.workflow.errors import AlreadyExposed, AuditClosed, RejectNeedsLaterImage, RejectNeedsWholeDisc
-from labels.workflow.given import GivenImage, GivenJudgement, GivenReview
+from labels.workflow.adjudicating import record_adjudication
+from labels.workflow.errors import (
+    AlreadyExposed,
+    AuditClosed,
+    NotInDispute,
+    RejectNeedsLaterImage,
+    RejectNeedsWholeDisc,
+)
+from labels.workflow.given import GivenDecision, GivenImage, GivenJudgement, GivenReview
 from labels.workflow.gold import set_gold
 from labels.workflow.handing_out import hand_out, keep_lease
-from labels.workflow.opening import add_assignments, open_census
+from labels.workflow.opening import add_assignments, open_cell_search, open_census
 from labels.workflow.recording import APP_VERSION, record_review, retract_review
 
 __all__ = [
     "APP_VERSION",
     "AlreadyExposed",
     "AuditClosed",
+    "GivenDecision",
     "GivenImage",
     "GivenJudgement",
     "GivenReview",
+    "NotInDispute",
     "RejectNeedsLaterImage",
     "RejectNeedsWholeDisc",
     "add_assignments",
     "hand_out",
     "keep_lease",
+    "open_cell_search",
     "open_census",
+    "record_adjudication",
     "record_review",
     "retract_review",
     "set_gold",

@@ -23,3 +23,9 @@ class AlreadyExposed(NotAllowed):
 
 class AuditClosed(Conflict):
     code = "closed"
+
+
+class NotInDispute(Conflict):
+    """The unit's reviews agree, or there are none."""
+
+    code = "not_in_dispute"

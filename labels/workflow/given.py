@@ -56,3 +56,13 @@ class GivenReview(GivenJudgement):
     locale: str = ""
     input: str = Review.Input.PROGRAM
     viewport: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenDecision(GivenJudgement):
+    """An adjudication: a judgement of one's own, or the current review of the unit that is right.
+
+    With `settled_with` the review's judgement is taken and nothing but a note may be given beside it.
+    """
+
+    settled_with: UUID | None = None

@@ -16,9 +16,10 @@ from labels.workflow.locks import one_at_a_time
 def hand_out(audit: Audit, annotator, *, n: int = 1, queue: str = Queue.SAMPLE) -> list[SampleUnit]:
     """Lease up to `n` units to the annotator, the ones already held first.
 
-    Units whose reviews the annotator has seen are left out. Two callers never get one Assignment (SKIP LOCKED).
+    Units whose reviews the annotator has seen are left out, and so are grid cells: the review page shows records only.
+    Two callers never get one Assignment (SKIP LOCKED).
     """
-    if audit.closed_at:
+    if audit.closed_at or audit.is_of_cells:
         return []
     one_at_a_time("hand_out", annotator.pk)
     until = timezone.now() + timedelta(seconds=settings.LEASE_S)

@@ -1,20 +1,24 @@
 """The rules of judgement in the order a person would meet them, shared by reviews, adjudications and gold answers."""
 
-from django.contrib.gis.geos import Point
+from django.contrib.gis.geos import Point, Polygon
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from labels import looking
+from labels import geo, looking
 from labels.errors import BadInput
 from labels.models import SampleUnit
 from labels.models.reviews import Judgement, MineType, RejectReason, UnsureReason, Verdict
-from labels.workflow.given import GivenJudgement
+from labels.workflow.given import GivenJudgement, GivenReview
 
 WITH_A_MINE = (Verdict.CONFIRM, Verdict.MOVE)
 
 
-def target(unit: SampleUnit):
-    """The ground that is to be seen: the search disc of a record."""
+def target(unit: SampleUnit) -> Polygon:
+    """The ground that is to be seen: the search disc of a record, or the cell."""
+    if unit.grid_cell:
+        cell = Polygon.from_bbox(geo.grid_cell_bounds(unit.grid_cell))
+        cell.srid = 4326
+        return cell
     return looking.search_disc(unit.observation.point, unit.search_radius_m)
 
 
@@ -31,6 +35,26 @@ def check_record(unit: SampleUnit, given: GivenJudgement) -> None:
         raise BadInput(_("Move needs the place of the mine: click it first."))
     if given.verdict in WITH_A_MINE and given.mark:
         _check_mark(unit, given.mark)
+
+
+def check_cell(given: GivenJudgement) -> None:
+    """Whether this can be said of a grid cell; its mines are marks, which only a review has."""
+    if given.verdict not in (Verdict.SEARCHED, Verdict.UNSURE):
+        raise BadInput(_("A grid cell is judged searched or unsure."))
+    check_unsure(given)
+    if given.verdict == Verdict.SEARCHED and given.reason:
+        raise BadInput(_("Only reject and unsure carry a reason."))
+    if given.mark or given.mine_type or given.activity or given.size_class or given.is_same_mine:
+        raise BadInput(_("Mark the mines of a grid cell one by one, each with its type: the cell itself has none."))
+
+
+def check_marks_in_cell(unit: SampleUnit, given: GivenReview) -> None:
+    if given.other_mines and given.verdict == Verdict.UNSURE:
+        raise BadInput(_("You marked a mine in this grid cell: answer searched."))
+    for lon, lat, _type in given.other_mines:
+        # To a centimetre, as released: a mark is never labelled into the cell next to the one it was seen in.
+        if geo.grid_cell_id(round(lon, 7), round(lat, 7)) != unit.grid_cell:
+            raise BadInput(_("A mark lies outside the grid cell: mark the mines inside it only."))
 
 
 def check_unsure(given: GivenJudgement) -> None:

@@ -107,8 +107,12 @@ def _extents(images: list[ReviewImage]) -> list:
 
 
 def _check(unit: SampleUnit, given: GivenReview, images: list[ReviewImage]) -> None:
-    judgements.check_record(unit, given)
     judgements.check_other_mines(given.other_mines)
+    if unit.grid_cell:
+        judgements.check_cell(given)
+        judgements.check_marks_in_cell(unit, given)
+        return
+    judgements.check_record(unit, given)
     if given.verdict == Verdict.REJECT:
         _check_reject(unit, images)
 

@@ -184,6 +184,7 @@ class TestGrid:
         assert geo.cells_in_bounds((-0.01, 8.5, 0.014, 8.51)) == ["lon_-0.005__lat_8.505", "lon_0.005__lat_8.505"]
         assert geo.cell_centres_in_bounds((-0.01, 8.5, 0.014, 8.51)).tolist() == [[-0.005, 8.505], [0.005, 8.505]]
         assert geo.cells_in_bounds((0.001, 0.001, 0.002, 0.002)) == []
+        assert geo.cells_in_bounds((0.005, 0.005, 0.015, 0.015)) == ["lon_0.005__lat_0.005"]  # west and south are in
 
     @given(st.integers(-300, 300), st.integers(1, 40), st.integers(1, 40))
     def test_boxes_side_by_side_share_no_cell(self, south, split, width):
@@ -198,6 +199,64 @@ class TestGrid:
     def test_what_is_no_box_is_refused(self, box):
         with pytest.raises(ValueError):
             geo.cells_in_bounds(box)
+
+
+def box(west, south, east, north):
+    return [(west, south), (east, south), (east, north), (west, north), (west, south)]
+
+
+class TestCellsInAreas:
+    def names(self, *areas):
+        return geo.grid_cell_ids(*geo.cell_centres_in_areas(areas).T).tolist()
+
+    @given(st.integers(-300, 300), st.integers(-300, 300), st.integers(1, 40), st.integers(1, 40))
+    def test_a_box_holds_the_same_cells_either_way(self, west, south, width, height):
+        """Its edges fall on centres (odd) and on edges of cells (even) alike."""
+        bounds = (west / 200, south / 200, (west + width) / 200, (south + height) / 200)
+        assert geo.cell_centres_in_areas([[box(*bounds)]]).tolist() == geo.cell_centres_in_bounds(bounds).tolist()
+
+    @given(st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), min_size=3, max_size=3), st.floats(0, 1))
+    def test_areas_side_by_side_share_no_cell_and_lose_none(self, corners, split):
+        """A triangle cut from a corner to the opposite side."""
+        a, b, c = corners
+        d = (b[0] + split * (c[0] - b[0]), b[1] + split * (c[1] - b[1]))
+        whole = [[a, b, d, c, a]]
+        left, right = [[a, b, d, a]], [[a, c, d, a]]
+        together = sorted(self.names(left) + self.names(right))
+        assert together == sorted(self.names(whole))
+
+    def test_it_agrees_with_geos_on_a_crooked_area_with_a_hole(self):
+        from django.contrib.gis.geos import Point, Polygon
+
+        rng = np.random.default_rng(7)
+        angles, radii = np.sort(rng.uniform(0, 2 * np.pi, 90)), rng.uniform(0.3, 1, 90)
+        star = np.column_stack([-10.7 + 1.3 * radii * np.cos(angles), -3.2 + radii * np.sin(angles)])
+        rings = [np.vstack([star, star[:1]]), np.array(box(-10.75, -3.24, -10.62, -3.15))]
+        area = Polygon(*[ring.tolist() for ring in rings])
+        candidates = geo.cell_centres_in_bounds((-12.1, -4.3, -9.3, -2.1))
+        inside = [area.contains(Point(*centre)) for centre in candidates.tolist()]
+        assert geo.cell_centres_in_areas([rings]).tolist() == candidates[inside].tolist()
+
+    def test_areas_that_overlap_give_each_cell_once(self):
+        assert self.names([box(0, 0, 0.02, 0.01)], [box(0.01, 0, 0.03, 0.01)]) == [
+            "lon_0.005__lat_0.005",
+            "lon_0.015__lat_0.005",
+            "lon_0.025__lat_0.005",
+        ]
+
+    def test_no_area_and_a_tiny_one_hold_none(self):
+        assert geo.cell_centres_in_areas([]).shape == (0, 2)
+        assert geo.cell_centres_in_areas([[box(0.001, 0.001, 0.002, 0.002)]]).shape == (0, 2)
+
+    def test_the_last_cell_before_the_date_line_is_there(self):
+        assert self.names([box(179.985, -0.01, 180, 0)]) == ["lon_179.985__lat_-0.005", "lon_179.995__lat_-0.005"]
+
+    @pytest.mark.parametrize(
+        "ring", [[(0, 0), (1, 0), (1, 1)], [(0, 0), (1, 0), (1, 1), (0, 1)], box(170, 0, 190, 1), box(0, 0, 1, 91)]
+    )
+    def test_what_is_no_ring_is_refused(self, ring):
+        with pytest.raises(ValueError):
+            geo.cell_centres_in_areas([[ring]])
 
 
 class TestCellsTouchingADisc:

@@ -5,6 +5,7 @@ from datetime import date
 
 import pytest
 
+from labels import rules
 from labels.releases import cells
 from labels.releases.cells import Mine, Search
 from labels.releases.columns import CELL_COLUMNS
@@ -60,7 +61,7 @@ def test_a_clear_search_makes_its_cell_0():
     [([0.8], 0, True), ([0.79], 0, False), ([None], 0, False), ([0.9, 0.5], 0, False), ([1.0], 1, False)],
 )
 def test_a_search_is_clear_from_80_percent_with_nothing_marked(shares, n_marks, clear):
-    assert cells.is_clear(shares, n_marks) is clear
+    assert rules.is_clear_search(shares, n_marks) is clear
 
 
 def test_a_search_that_is_not_clear_leaves_the_cell_out():
