@@ -13,9 +13,9 @@ from scipy import ndimage
 
 from labels.demonstration.noise import smoothstep
 from labels.demonstration.terrain import Country, IndustrialMine, LookAlike, Mine, Settlement, years_since_epoch
-from labels.demonstration.textures import BASE_M, BASE_ZOOM, Sun, Textures, halve
+from labels.demonstration.textures import Sun, Textures, halve
+from labels.demonstration.windows import BASE_M, BASE_ZOOM, HALF_WORLD_M, segment_distance
 
-HALF_WORLD_M = 20037508.342789244
 KEEP_BYTES = 220_000_000
 ALIGN_PX = 16  # stamps begin on multiples of this, so that they can be halved four times
 
@@ -624,14 +624,6 @@ class StampMaker:
                     d = np.hypot(u - hu, v - hv)
                     canvas.paint(smoothstep(4.2, 3.0, d + 0.5 * clump) * inside, (66, 84, 46))
         return canvas.stamp()
-
-
-def segment_distance(x, y, ax, ay, bx, by) -> np.ndarray:
-    """Distance of points (broadcast x, y) to the segment from a to b, metres."""
-    dx, dy = bx - ax, by - ay
-    length2 = dx * dx + dy * dy
-    t = np.clip(((x - ax) * dx + (y - ay) * dy) / max(length2, 1e-9), 0, 1)
-    return np.hypot(x - ax - t * dx, y - ay - t * dy)
 
 
 def stamp_reach_m(thing) -> float:
