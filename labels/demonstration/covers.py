@@ -5,7 +5,7 @@ from math import ceil, floor, pi
 import numpy as np
 
 from labels.demonstration.land import MARGIN_NODES
-from labels.demonstration.noise import hash_uniform, smoothstep
+from labels.demonstration.noise import between, hash_uniform, smoothstep
 from labels.demonstration.textures import TILE_PX, cut_torus
 from labels.demonstration.windows import BASE_M, BASE_ZOOM, HALF_WORLD_M, PixelWindow, resolution_m, segment_distance
 
@@ -311,9 +311,3 @@ def _road_distance(win: PixelWindow, segments: np.ndarray) -> tuple[np.ndarray, 
         part[nearer] = d[nearer]
         broad[r0:r1, c0:c1][nearer] = is_road
     return away, broad
-
-
-def between(nodes: np.ndarray, j: np.ndarray, fv: np.ndarray, i: np.ndarray, fu: np.ndarray) -> np.ndarray:
-    """Linear interpolation of nodes (rows, columns) at fractions `fv` past rows `j` and `fu` past columns `i`."""
-    across = nodes[:, i] * (1 - fu) + nodes[:, i + 1] * fu
-    return across[j] * (1 - fv)[:, None] + across[j + 1] * fv[:, None]

@@ -18,7 +18,7 @@ from labels.demonstration.covers import WORK_PX, Overlay, draw_fields, draw_rive
 from labels.demonstration.land import Land, SlowFields
 from labels.demonstration.noise import hash_uniform, smoothstep
 from labels.demonstration.stamps import StampMaker, stamp_reach_m
-from labels.demonstration.terrain import Country, IndustrialMine, Mine, years_since_epoch
+from labels.demonstration.terrain import Country, IndustrialMine, Mine, Settlement, years_since_epoch
 from labels.demonstration.textures import TILE_PX, Sun, cut_torus, ground_textures
 from labels.demonstration.windows import BASE_ZOOM, BLOCK_PX, PixelWindow, resolution_m, zoom_for
 
@@ -70,9 +70,11 @@ class Painter:
         self.textures = ground_textures(country.seed, self.sun)
         self.land = Land.of(country, self.sun)
         # coarse scenes take stamps drawn at zoom 16, four times faster
-        self._stamps = {
-            zoom: StampMaker(country, self.textures, self.sun, on, zoom) for zoom in (BASE_ZOOM, BASE_ZOOM - 1)
-        }
+        self._changing, self._lasting = {}, self.land.stamps
+        for zoom in (BASE_ZOOM, BASE_ZOOM - 1):
+            self._changing[zoom] = StampMaker(country, self.textures, self.sun, on, zoom)
+            if zoom not in self._lasting:
+                self._lasting[zoom] = StampMaker(self.land.country, self.textures, self.sun, on, zoom)
         self.turbidity = country.turbidity(on)
         self.segments = self._road_segments()
         self._things = [*country.look_alikes, *country.industrial_mines, *country.mines, *country.settlements]
@@ -199,13 +201,14 @@ class Painter:
         west, south, east, north = win.bounds_m
         x, y, reach = self._thing_at.T
         near = (x + reach > west) & (x - reach < east) & (y + reach > south) & (y - reach < north)
-        maker = self._stamps[BASE_ZOOM if win.zoom >= BASE_ZOOM - 2 else BASE_ZOOM - 1]
-        level = maker.zoom - win.zoom
+        drawn_at = BASE_ZOOM if win.zoom >= BASE_ZOOM - 2 else BASE_ZOOM - 1
+        level = drawn_at - win.zoom
         for k in np.flatnonzero(near):
             thing = self._things[k]
             if _layer(thing) != layer:
                 continue
-            stamp = maker.of(thing)
+            makers = self._lasting if isinstance(thing, (IndustrialMine, Settlement)) else self._changing
+            stamp = makers[drawn_at].of(thing)
             if stamp is None:
                 continue
             picture = stamp.levels[level]
@@ -278,7 +281,8 @@ def render(
 
 def to_bytes(picture: np.ndarray) -> np.ndarray:
     """Round to uint8 of 1..255: 0 stays free to mean no data."""
-    return np.clip(np.round(picture), 1, 255).astype(np.uint8)
+    rounded = np.rint(picture)
+    return np.clip(rounded, 1, 255, out=rounded).astype(np.uint8)
 
 
 def write_scene(

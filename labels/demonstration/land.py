@@ -9,13 +9,14 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from labels.demonstration.noise import Lattice, NoiseField, smoothstep
+from labels.demonstration.stamps import StampMaker
 from labels.demonstration.terrain import Country
 from labels.demonstration.textures import Sun
 from labels.demonstration.windows import BASE_M, BASE_ZOOM, HALF_WORLD_M, PixelWindow
 
 LATTICE_M = 16 * BASE_M  # spacing of the nodes
-CHUNK = 64  # nodes a side that are computed at once
-KEEP_CHUNKS = 1400
+CHUNK = 128  # nodes a side that are computed at once
+KEEP_CHUNKS = 360
 MARGIN_NODES = 6  # known around a window: a parcel's centre may lie outside
 UPRIGHT_BELOW_M = 115.0
 OPEN_SEA_M = 400.0
@@ -35,6 +36,7 @@ class Land:
         self._settlement_radius = np.array([s.radius_m for s in settled])
         self._chunks: OrderedDict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = OrderedDict()
         self._noises: dict[int, NoiseField] = {}
+        self.stamps: dict[int, StampMaker] = {}  # by zoom, of things that do not change with the date
 
     @classmethod
     def of(cls, country: Country, sun: Sun) -> "Land":

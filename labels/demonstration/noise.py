@@ -128,6 +128,7 @@ class Lattice:
 
     def __init__(self, first_col: int, first_row: int, n: int, step_m: float, origin_m: tuple[float, float]):
         self.first_col, self.first_row, self.n, self.step_m, self.origin_m = first_col, first_row, n, step_m, origin_m
+        self._coarse: dict[int, list[np.ndarray]] = {}
         self.x = origin_m[0] + (first_col + np.arange(n)) * step_m
         self.y = origin_m[1] - (first_row + np.arange(n)) * step_m
 
@@ -138,11 +139,13 @@ class Lattice:
 
     def coarse(self, level: int) -> tuple[np.ndarray, np.ndarray]:
         """x and y (rows, columns) of the nodes of a level that `refine` asks for."""
-        if level == 0:
-            return np.broadcast_arrays(self.x[None, :], self.y[:, None])
-        cols, rows = (_coarse_nodes(first, self.n, level) for first in (self.first_col, self.first_row))
-        x, y = self.origin_m[0] + cols * self.step_m, self.origin_m[1] - rows * self.step_m
-        return np.broadcast_arrays(x[None, :], y[:, None])
+        if level not in self._coarse:
+            x, y = self.x, self.y
+            if level:
+                cols, rows = (_coarse_nodes(first, self.n, level) for first in (self.first_col, self.first_row))
+                x, y = self.origin_m[0] + cols * self.step_m, self.origin_m[1] - rows * self.step_m
+            self._coarse[level] = np.broadcast_arrays(x[None, :], y[:, None])
+        return self._coarse[level]
 
     def refine(self, values: np.ndarray, level: int) -> np.ndarray:
         """Values at every node from those at the nodes of a level."""
@@ -205,3 +208,9 @@ def smoothstep(low: float, high: float, value: np.ndarray) -> np.ndarray:
     t *= t
     t *= rise
     return t
+
+
+def between(nodes: np.ndarray, j: np.ndarray, fv: np.ndarray, i: np.ndarray, fu: np.ndarray) -> np.ndarray:
+    """Linear interpolation of nodes (rows, columns) at fractions `fv` past rows `j` and `fu` past columns `i`."""
+    across = nodes[:, i] * (1 - fu) + nodes[:, i + 1] * fu
+    return across[j] * (1 - fv)[:, None] + across[j + 1] * fv[:, None]

@@ -15,9 +15,8 @@ from rasterio.transform import from_origin
 from rasterio.windows import Window
 from scipy.spatial import cKDTree
 
-from labels.demonstration.covers import between
 from labels.demonstration.drawing import Look, Painter, to_bytes
-from labels.demonstration.noise import NoiseField, smoothstep
+from labels.demonstration.noise import NoiseField, between, smoothstep
 from labels.demonstration.registers import SEARCH_RADIUS_M, Register
 from labels.demonstration.terrain import Country, to_lonlat, to_metres
 from labels.demonstration.windows import BLOCK_PX, HALF_WORLD_M, PixelWindow, resolution_m, zoom_for
