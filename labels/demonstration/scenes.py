@@ -15,10 +15,11 @@ from rasterio.transform import from_origin
 from rasterio.windows import Window
 from scipy.spatial import cKDTree
 
-from labels.demonstration.drawing import BLOCK_PX, Look, Painter, PixelWindow, between, resolution_m, to_bytes, zoom_for
-from labels.demonstration.noise import NoiseField, smoothstep
+from labels.demonstration.drawing import Look, Painter, to_bytes
+from labels.demonstration.noise import NoiseField, between, smoothstep
 from labels.demonstration.registers import SEARCH_RADIUS_M, Register
 from labels.demonstration.terrain import Country, to_lonlat, to_metres
+from labels.demonstration.windows import BLOCK_PX, HALF_WORLD_M, PixelWindow, resolution_m, zoom_for
 
 AROUND_SITE_M = 800.0
 STRIP_M = 7000.0  # width of a 2.4 m scene, west to east
@@ -234,8 +235,8 @@ class SceneWriter:
             res, step = resolution_m(win.zoom), 16
             rows, cols = (win.row + np.arange(win.height)) // step, (win.col + np.arange(win.width)) // step
             r, c = np.arange(rows[0], rows[-1] + 1), np.arange(cols[0], cols[-1] + 1)
-            x = (c + 0.5) * step * res - 20037508.342789244
-            y = 20037508.342789244 - (r + 0.5) * step * res
+            x = (c + 0.5) * step * res - HALF_WORLD_M
+            y = HALF_WORLD_M - (r + 0.5) * step * res
             at = np.stack(np.broadcast_arrays(x[None, :], y[:, None]), axis=-1)
             inside = np.zeros(at.shape[:2], bool)
             for radius in np.unique(scene.around_m[:, 2]):
@@ -265,8 +266,8 @@ class SceneWriter:
         res = resolution_m(win.zoom)
         u, v = (win.col + np.arange(win.width) + 0.5) / step, (win.row + np.arange(win.height) + 0.5) / step
         i0, j0 = int(np.floor(u[0])), int(np.floor(v[0]))
-        x = (np.arange(i0, int(u[-1]) + 2) * step * res - 20037508.342789244)[None, :]
-        y = (20037508.342789244 - np.arange(j0, int(v[-1]) + 2) * step * res)[:, None]
+        x = (np.arange(i0, int(u[-1]) + 2) * step * res - HALF_WORLD_M)[None, :]
+        y = (HALF_WORLD_M - np.arange(j0, int(v[-1]) + 2) * step * res)[:, None]
         if is_shadow:
             # a shadow lies away from the sun; clouds are about 700 m up
             sx, sy = painter.sun.towards

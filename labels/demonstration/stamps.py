@@ -11,12 +11,12 @@ from datetime import date
 import numpy as np
 from scipy import ndimage
 
-from labels.demonstration.noise import smoothstep
+from labels.demonstration.noise import between, smoothstep
 from labels.demonstration.terrain import Country, IndustrialMine, LookAlike, Mine, Settlement, years_since_epoch
-from labels.demonstration.textures import BASE_M, BASE_ZOOM, Sun, Textures, halve
+from labels.demonstration.textures import Sun, Textures, halve
+from labels.demonstration.windows import BASE_M, BASE_ZOOM, HALF_WORLD_M, segment_distance
 
-HALF_WORLD_M = 20037508.342789244
-KEEP_BYTES = 220_000_000
+KEEP_BYTES = 80_000_000
 ALIGN_PX = 16  # stamps begin on multiples of this, so that they can be halved four times
 
 
@@ -36,22 +36,25 @@ class Stamp:
 class Canvas:
     """Pixels around a place, of zoom 17 or 16, onto which shapes are painted."""
 
-    def __init__(self, x: float, y: float, reach_m: float, zoom: int):
+    def __init__(self, x: float, y: float, reach_m: float, zoom: int, reach_y_m: float | None = None):
+        reach_y_m = reach_m if reach_y_m is None else reach_y_m
         self.zoom, self.px_m = zoom, BASE_M * 2 ** (BASE_ZOOM - zoom)
         self.col = int(((x - reach_m + HALF_WORLD_M) / self.px_m) // ALIGN_PX * ALIGN_PX)
-        self.row = int(((HALF_WORLD_M - y - reach_m) / self.px_m) // ALIGN_PX * ALIGN_PX)
-        n = int(np.ceil(2 * reach_m / self.px_m / ALIGN_PX) + 1) * ALIGN_PX
-        self.size = n
-        self.dx = ((self.col + np.arange(n) + 0.5) * self.px_m - HALF_WORLD_M - x).astype(np.float32)[None, :]
-        self.dy = (HALF_WORLD_M - (self.row + np.arange(n) + 0.5) * self.px_m - y).astype(np.float32)[:, None]
+        self.row = int(((HALF_WORLD_M - y - reach_y_m) / self.px_m) // ALIGN_PX * ALIGN_PX)
+        self.width, self.height = (
+            int(np.ceil(2 * reach / self.px_m / ALIGN_PX) + 1) * ALIGN_PX for reach in (reach_m, reach_y_m)
+        )
+        cols, rows = self.col + np.arange(self.width) + 0.5, self.row + np.arange(self.height) + 0.5
+        self.dx = (cols * self.px_m - HALF_WORLD_M - x).astype(np.float32)[None, :]
+        self.dy = (HALF_WORLD_M - rows * self.px_m - y).astype(np.float32)[:, None]
         self.x, self.y = x, y
-        self.rgb = np.zeros((3, n, n), np.float32)
-        self.alpha = np.zeros((n, n), np.float32)
+        self.rgb = np.zeros((3, self.height, self.width), np.float32)
+        self.alpha = np.zeros((self.height, self.width), np.float32)
 
     def texture(self, mip, shift: int = 0) -> np.ndarray:
         """A ground texture at this place (height, width)."""
         shift >>= BASE_ZOOM - self.zoom
-        return mip.cut(self.zoom, self.col + shift, self.row + 2 * shift, self.size, self.size)
+        return mip.cut(self.zoom, self.col + shift, self.row + 2 * shift, self.width, self.height)
 
     def turned(self, angle: float) -> tuple[np.ndarray, np.ndarray]:
         """Coordinates along and across a direction, metres, (height, width)."""
@@ -62,13 +65,16 @@ class Canvas:
         """Rows and columns within a distance of a point (metres from the centre), clipped to the canvas."""
         return self._span(-self.dy[:, 0], -y, reach_m), self._span(self.dx[0], x, reach_m)
 
-    def paint(self, opacity: np.ndarray, colour, where: tuple[slice, slice] = (slice(None), slice(None))) -> None:
-        """Lay a colour (three numbers, or (3, height, width)) over what is there, or over a window of it."""
+    def paint(
+        self, opacity: np.ndarray, colour, where: tuple[slice, slice] = (slice(None), slice(None)), *, shade=None
+    ) -> None:
+        """Lay a colour (three numbers, or (3, height, width)) times a shade over what is there, or a window of it."""
         keep = 1 - opacity
+        light = opacity if shade is None else opacity * shade
         part, alpha = self.rgb[(slice(None), *where)], self.alpha[where]
         for k in range(3):
             part[k] *= keep
-            part[k] += opacity * (colour[k] if np.ndim(colour) > 1 else np.float32(colour[k]))
+            part[k] += light * (colour[k] if np.ndim(colour) > 1 else np.float32(colour[k]))
         alpha *= keep
         alpha += opacity
 
@@ -103,7 +109,9 @@ class Canvas:
 
     def stamp(self) -> Stamp:
         """The finished picture with its coarser copies."""
-        level = np.concatenate([np.clip(self.rgb, 0, 255 * self.alpha), self.alpha[None] * 255])
+        level = np.empty((4, self.height, self.width), np.float32)
+        np.multiply(self.alpha, 255, out=level[3])
+        np.clip(self.rgb, 0, level[3], out=level[:3])
         levels = []
         for k in range(5):
             levels.append(np.round(level).astype(np.uint8))
@@ -332,82 +340,89 @@ class StampMaker:
 
     def _industrial(self, mine: IndustrialMine) -> Stamp:
         rng = np.random.default_rng([self.country.seed, 62, mine.ident])
-        canvas = Canvas(mine.x, mine.y, 1.0 * mine.length_m + 40, self.zoom)
+        # footprint: distance to an ellipse that the polygon of the register of companies follows
+        a, b = 0.80 * mine.length_m, 0.78 * mine.width_m
+        tt = np.linspace(0, 2 * np.pi, 73)
+        wave = 1 + 0.2 * self.country.noise(11)(400 * np.cos(tt), 400 * np.sin(tt) + 5e4 * (600 + mine.ident), 500, 4)
+        c, s = np.cos(mine.angle), np.sin(mine.angle)
+        far_a, far_b = (1.08 * float(wave.max()) * v + 30 for v in (a, b))
+        canvas = Canvas(
+            mine.x, mine.y, float(np.hypot(far_a * c, far_b * s)), self.zoom, float(np.hypot(far_a * s, far_b * c))
+        )
         t = self.textures
         fine, clump, clump2 = canvas.texture(t.grass, 5), canvas.texture(t.clump, 19), canvas.texture(t.clump, 333)
         u, v = canvas.turned(mine.angle)
         rolling = self._slow(canvas, 140, 260.0)
-        # footprint: distance to an ellipse that the polygon of the register of companies follows
-        a, b = 0.80 * mine.length_m, 0.78 * mine.width_m
-        angle = np.arctan2(v / b, u / a)
-        tt = np.linspace(0, 2 * np.pi, 73)
-        noise = self.country.noise(11)
-        wave = 1 + 0.2 * noise(400 * np.cos(tt), 400 * np.sin(tt) + 5e4 * (600 + mine.ident), 500, 4)
-        edge = np.interp(angle % (2 * np.pi), tt, wave).astype(np.float32)
+        angle = np.arctan2(v / b, u / a) % np.float32(2 * np.pi)
+        edge = np.interp(angle, tt, wave).astype(np.float32)
         rho = np.sqrt((u / a) ** 2 + (v / b) ** 2) / edge
+        del angle, edge
         bare = smoothstep(1.005, 0.975, rho + 0.022 * clump + 0.006 * fine)
         base = (self.soil(mine.x, mine.y) * 0.55 + 0.45 * np.array([176, 160, 142.0])).astype(np.float32)
-        ground = base[:, None, None] * (0.97 + 0.05 * clump + 0.035 * fine + 0.09 * rolling)
-        canvas.paint(bare, ground)
+        canvas.paint(bare, base, shade=0.97 + 0.05 * clump + 0.035 * fine + 0.09 * rolling)
         # patches of grass where nobody drives
         grassy = smoothstep(0.05, 0.85, rolling + 0.45 * clump2) * smoothstep(0.45, 0.85, rho) * bare
-        canvas.paint(
-            0.85 * grassy, np.array([122, 124, 78.0], np.float32)[:, None, None] * (1 + 0.09 * fine + 0.06 * clump)
-        )
+        canvas.paint(0.85 * grassy, (122, 124, 78), shade=1 + 0.09 * fine + 0.06 * clump)
+        del rho, bare, grassy
 
         self._haul_roads(canvas, mine, rng, base)
         height = 0.25 * fine + 0.35 * clump
-        # the pit, in benches
-        pu, pv = -0.22 * mine.length_m, rng.uniform(-0.1, 0.1) * mine.width_m
-        pa, pb = 0.40 * mine.length_m, 0.40 * mine.width_m
-        warp = 0.075 * self._slow(canvas, 141, 340.0) + 0.004 * clump
-        q = np.sqrt(((u - pu) / pa) ** 2 + ((v - pv) / pb) ** 2) + warp
+        pv = rng.uniform(-0.1, 0.1) * mine.width_m
+        pit = self._pit(canvas, mine, pv, (u, v, fine, clump, rolling, height), base)
+        dumps = [(rng.uniform(0.17, 0.23) * mine.length_m, rng.uniform(0.20, 0.26) * mine.width_m) for _ in range(2)]
+        self._dump(canvas, mine, dumps[0], (u, v, fine, clump, clump2, rolling, height))
+        shade = relief_shade(ndimage.gaussian_filter(height, 0.7), canvas.px_m, self.sun, 0.8)
+        canvas.rgb *= np.clip(shade, 0.5, 1.3)
+        del height, shade
+        at = 0.38 * mine.length_m, -0.36 * mine.width_m
+        self._tailings(canvas, u, v, *at, 1.5 * dumps[1][0], 1.55 * dumps[1][1], fine, clump, rolling)
+        where, sump = pit
+        canvas.paint(0.95 * sump, (74, 122, 118), where, shade=1 + 0.01 * fine[where])
+        self._plant(canvas, mine, rng)
+        return canvas.stamp()
+
+    def _pit(self, canvas: Canvas, mine: IndustrialMine, pv: float, layers, base):
+        """Benches down to a sump, and a ramp that winds down once around; returns where, and the sump's opacity."""
+        u, v = layers[:2]
+        pu, pa, pb = -0.22 * mine.length_m, 0.40 * mine.length_m, 0.40 * mine.width_m
+        where = _around((np.abs(u - pu) < 1.35 * pa) & (np.abs(v - pv) < 1.35 * pb))
+        warp = 0.075 * self._slow(canvas, 141, 340.0)[where]
+        u, v, fine, clump, rolling, height = (layer[where] for layer in layers)
+        u, v = (u - pu) / pa, (v - pv) / pb
+        q = np.sqrt(u**2 + v**2) + warp + 0.004 * clump
         n_benches = int(np.clip(pb / 20, 5, 11))
-        depth = np.clip(1 - q, 0, 0.92) / 0.92 * n_benches
+        depth = np.clip(1 - q, 0, 0.92) * (n_benches / 0.92)
         step = np.floor(depth)
         within = depth - step
         face = smoothstep(0.0, 0.05, within) * (1 - smoothstep(0.30, 0.36, within))
-        height = height - 9.0 * (step + smoothstep(0.0, 0.34, within)) * (depth > 0)
-        # the ramp winds down once around
-        turn = np.arctan2((v - pv) / pb, (u - pu) / pa) / (2 * np.pi) + 0.5
-        ramp = smoothstep(0.42, 0.30, np.abs(depth - 0.15 - 0.85 * n_benches * turn)) * (depth > 0.05)
-        height = height * (1 - ramp) + ramp * -9.0 * np.clip(0.85 * n_benches * turn, 0, n_benches)
+        dug = height - 9.0 * (step + smoothstep(0.0, 0.34, within)) * (depth > 0)
+        turn = np.arctan2(v, u) * (0.85 * n_benches / (2 * np.pi)) + 0.5 * 0.85 * n_benches
+        ramp = smoothstep(0.42, 0.30, np.abs(depth - 0.15 - turn)) * (depth > 0.05)
+        dug = dug * (1 - ramp) + ramp * -9.0 * np.clip(turn, 0, n_benches)
         in_pit = smoothstep(0.0, 0.05, depth)
         rock = np.array([150, 140, 128.0], np.float32) * 0.6 + 0.4 * base
-        strata = 0.06 * np.sin(step * 2.4 + mine.ident) + 0.04 * rolling
-        canvas.paint(
-            in_pit,
-            rock[:, None, None] * (1.05 + strata + 0.03 * fine + 0.03 * clump - 0.16 * face * (1 - ramp) + 0.10 * ramp),
-        )
+        tone = 1.05 + 0.06 * np.sin(step * 2.4 + mine.ident) + 0.04 * rolling + 0.03 * fine + 0.03 * clump
+        canvas.paint(in_pit, rock, where, shade=tone - 0.16 * face * (1 - ramp) + 0.10 * ramp)
         sump = smoothstep(n_benches - 1.1, n_benches - 0.9, depth + 0.12 * clump)
-        height = np.where(depth > n_benches - 1, height * (1 - sump) - 9.0 * n_benches * sump, height)
-        # waste dumps: flat tops, terraced flanks, gullies
-        for k in range(2):
-            du, dv = 0.38 * mine.length_m, (-0.36 if k else 0.30) * mine.width_m
-            da, db = rng.uniform(0.17, 0.23) * mine.length_m, rng.uniform(0.20, 0.26) * mine.width_m
-            d = (
-                np.sqrt(((u - du) / da) ** 2 + ((v - dv) / db) ** 2)
-                + 0.13 * self._slow(canvas, 150 + k, 200.0)
-                + 0.015 * clump
-            )
-            rise = np.clip(1 - d, 0, 0.55) / 0.55 * 3
-            tier = np.floor(rise) + smoothstep(0.0, 0.42, rise - np.floor(rise))
-            if k == 0:
-                height = height + 11.0 * np.minimum(tier, 3) * (rise > 0)
-                gully = np.sin(46 * np.arctan2(v - dv, u - du) + 3 * clump2)
-                height = height + 0.5 * gully * smoothstep(0.0, 0.3, rise) * (rise < 2.9)
-                tone = np.array([168, 150, 126.0], np.float32) * (0.9 + 0.01 * (mine.ident % 10))
-                canvas.paint(
-                    smoothstep(0.0, 0.12, rise), tone[:, None, None] * (1 + 0.04 * clump + 0.03 * fine + 0.05 * rolling)
-                )
-            else:
-                tailings = (u, v, du, dv, 1.5 * da, 1.55 * db, fine, clump, rolling)
-        shade = relief_shade(ndimage.gaussian_filter(height, 0.7), canvas.px_m, self.sun, 0.8)
-        canvas.rgb *= np.clip(shade, 0.5, 1.3)
-        self._tailings(canvas, *tailings)
-        canvas.paint(0.95 * sump * in_pit, np.array([74, 122, 118.0], np.float32)[:, None, None] * (1 + 0.01 * fine))
-        self._plant(canvas, mine, rng)
-        return canvas.stamp()
+        height[...] = np.where(depth > n_benches - 1, dug * (1 - sump) - 9.0 * n_benches * sump, dug)
+        return where, sump * in_pit
+
+    def _dump(self, canvas: Canvas, mine: IndustrialMine, size: tuple[float, float], layers) -> None:
+        """Waste: a flat top, terraced flanks, gullies."""
+        u, v = layers[:2]
+        du, dv = 0.38 * mine.length_m, 0.30 * mine.width_m
+        where = _around((np.abs(u - du) < 1.6 * size[0]) & (np.abs(v - dv) < 1.6 * size[1]))
+        rough = 0.13 * self._slow(canvas, 150, 200.0)[where]
+        u, v, fine, clump, clump2, rolling, height = (layer[where] for layer in layers)
+        u, v = u - du, v - dv
+        rise = np.sqrt((u / size[0]) ** 2 + (v / size[1]) ** 2) + rough + 0.015 * clump
+        rise = np.clip(1 - rise, 0, 0.55) * (3 / 0.55)
+        step = np.floor(rise)
+        height += 11.0 * np.minimum(step + smoothstep(0.0, 0.42, rise - step), 3) * (rise > 0)
+        gully = np.sin(46 * np.arctan2(v, u) + 3 * clump2)
+        height += 0.5 * gully * smoothstep(0.0, 0.3, rise) * (rise < 2.9)
+        tone = np.array([168, 150, 126.0], np.float32) * np.float32(0.9 + 0.01 * (mine.ident % 10))
+        canvas.paint(smoothstep(0.0, 0.12, rise), tone, where, shade=1 + 0.04 * clump + 0.03 * fine + 0.05 * rolling)
 
     def _slow(self, canvas: Canvas, channel: int, wavelength: float) -> np.ndarray:
         """Smooth noise over a canvas, standard deviation about 1, evaluated every 8 pixels."""
@@ -415,17 +430,14 @@ class StampMaker:
         cols = canvas.dx[0, ::step].astype(float) + canvas.x
         rows = canvas.dy[::step, 0].astype(float) + canvas.y
         coarse = self.country.noise(channel % 40 + 100)(cols[None, :], rows[:, None], wavelength, 3) / 0.35
-        k = (np.arange(canvas.size) / step).clip(0, len(cols) - 1.001)
-        i = k.astype(int)
-        f = (k - i).astype(np.float32)
-        across = coarse[:, i] * (1 - f) + coarse[:, i + 1] * f
-        return across[i] * (1 - f)[:, None] + across[i + 1] * f[:, None]
+        u, v = ((np.arange(n) / step).clip(0, n // step - 1.001) for n in (canvas.width, canvas.height))
+        i, j = u.astype(int), v.astype(int)
+        return between(coarse, j, (v - j).astype(np.float32), i, (u - i).astype(np.float32))
 
     def _tailings(self, canvas, u, v, du, dv, da, db, fine, clump, rolling) -> None:
         """A dam with a beach that darkens towards the pond at its low side."""
         inside = (np.abs(u - du) < 0.75 * da) & (np.abs(v - dv) < 0.75 * db)
-        rows, cols = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
-        where = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1)
+        where = _around(inside)
         u, v, fine, clump, rolling = (values[where] for values in (u, v, fine, clump, rolling))
         a, b = np.abs(u - du) / da, np.abs(v - dv) / db
         d = (a**4 + b**4) ** 0.25 + 0.015 * rolling
@@ -527,7 +539,7 @@ class StampMaker:
                 length *= 0.8
             col = int((hu * c - hv * s - canvas.dx[0, 0]) / canvas.px_m)
             row = int((canvas.dy[0, 0] - hu * s - hv * c) / canvas.px_m)
-            lean = float(slow[np.clip(row, 0, canvas.size - 1), np.clip(col, 0, canvas.size - 1)])
+            lean = float(slow[np.clip(row, 0, canvas.height - 1), np.clip(col, 0, canvas.width - 1)])
             at = (hu - 9 * lean) * c - (hv + 8 * lean) * s, (hu - 9 * lean) * s + (hv + 8 * lean) * c
             canvas.box(
                 *at, length, length * rng.uniform(0.5, 0.75), turn + rng.choice([0, np.pi / 2]) + rng.normal(0, 0.06),
@@ -626,12 +638,10 @@ class StampMaker:
         return canvas.stamp()
 
 
-def segment_distance(x, y, ax, ay, bx, by) -> np.ndarray:
-    """Distance of points (broadcast x, y) to the segment from a to b, metres."""
-    dx, dy = bx - ax, by - ay
-    length2 = dx * dx + dy * dy
-    t = np.clip(((x - ax) * dx + (y - ay) * dy) / max(length2, 1e-9), 0, 1)
-    return np.hypot(x - ax - t * dx, y - ay - t * dy)
+def _around(inside: np.ndarray) -> tuple[slice, slice]:
+    """Rows and columns that hold all of a mask."""
+    rows, cols = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1)
 
 
 def stamp_reach_m(thing) -> float:
@@ -639,7 +649,7 @@ def stamp_reach_m(thing) -> float:
     if isinstance(thing, Mine):
         return 0.62 * max(thing.length_m, thing.width_m) + 130
     if isinstance(thing, IndustrialMine):
-        return thing.length_m + 90
+        return 1.2 * thing.length_m + 90
     if isinstance(thing, Settlement):
         return thing.radius_m * 1.25 + 80
     return thing.size_m * 0.95 + 75

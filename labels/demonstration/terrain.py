@@ -18,7 +18,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from labels.demonstration import names
-from labels.demonstration.noise import NoiseField, smoothstep
+from labels.demonstration.noise import Lattice, NoiseField, smoothstep
 
 EARTH_RADIUS_M = 6378137.0
 CELL_DEG = 0.01
@@ -218,16 +218,15 @@ class Country:
 
     def shore_m(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Distance inland from the coast, metres (about); negative in the sea."""
-        span = self.span_m
-        inland = 0.30 * (x - self.x0) + 0.95 * (y - self.y0) - 0.17 * span
-        return inland + self.noise(1)(x, y, 0.42 * span, 7, 0.55) * 0.10 * span
+        return self._inland(x, y) + self.noise(1)(x, y, 0.42 * self.span_m, 7, 0.55) * 0.10 * self.span_m
 
-    def elevation_m(self, x: np.ndarray, y: np.ndarray, shore: np.ndarray) -> np.ndarray:
-        """Height above the sea without the river valleys, metres; `shore` as `shore_m` gives it."""
-        rise = 0.012 * np.maximum(shore, 0)
-        ridge = 1 - np.abs(self.noise(2)(x, y, 5200, 6, 0.5)) * 1.6
-        spur = 1 - np.abs(self.noise(3)(x, y, 1300, 5, 0.55)) * 1.7
-        return rise + 80 * ridge + 26 * spur
+    def shore_on(self, lattice: Lattice) -> np.ndarray:
+        """`shore_m` at the nodes of a lattice, (rows, columns)."""
+        wave = self.noise(1).on_lattice(lattice, 0.42 * self.span_m, 7, 0.55)
+        return self._inland(lattice.x[None, :], lattice.y[:, None]) + wave * 0.10 * self.span_m
+
+    def _inland(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return 0.30 * (x - self.x0) + 0.95 * (y - self.y0) - 0.17 * self.span_m
 
     def belt(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Suitability of the rock for ore, about -1 to 1: long bands running north-east."""

@@ -12,9 +12,8 @@ import numpy as np
 from scipy import ndimage
 
 from labels.demonstration.noise import torus_noise
+from labels.demonstration.windows import BASE_ZOOM
 
-BASE_ZOOM = 17
-BASE_M = 2 * 20037508.342789244 / 256 / 2**BASE_ZOOM
 TILE_PX = 1024
 OPTICS_BLUR_PX = 0.8
 
@@ -48,14 +47,21 @@ class Mip:
 
     def cut(self, zoom: int, col: int, row: int, width: int, height: int) -> np.ndarray:
         """Values (height, width) for the window whose first pixel is (col, row) of the web-mercator zoom."""
-        level = self.levels[BASE_ZOOM - zoom]
-        size = level.shape[0]
-        out = np.empty((height, width), np.float32)
-        for r in range(-(row % size), height, size):
-            for c in range(-(col % size), width, size):
-                r0, c0 = max(r, 0), max(c, 0)
-                out[r0 : r + size, c0 : c + size] = level[r0 - r : height - r, c0 - c : width - c]
-        return out
+        return cut_torus(self.levels[BASE_ZOOM - zoom], col, row, width, height)
+
+
+def cut_torus(torus: np.ndarray, col: int, row: int, width: int, height: int) -> np.ndarray:
+    """Part (height, width) of a square that repeats, from any place; a view where it lies within one, so read only."""
+    size = torus.shape[0]
+    col, row = col % size, row % size
+    if col + width <= size and row + height <= size:
+        return torus[row : row + height, col : col + width]
+    out = np.empty((height, width), torus.dtype)
+    for r in range(-row, height, size):
+        for c in range(-col, width, size):
+            r0, c0 = max(r, 0), max(c, 0)
+            out[r0 : r + size, c0 : c + size] = torus[r0 - r : height - r, c0 - c : width - c]
+    return out
 
 
 def halve(array: np.ndarray) -> np.ndarray:
@@ -132,6 +138,17 @@ class Textures:
     parcel_edge_px: np.ndarray  # float32: distance to the parcel's edge
     parcel_centre_px: np.ndarray  # (n_parcels, 2): row, column
     parcel_home: np.ndarray  # int8 (2, TILE_PX, TILE_PX): tiles down and right to the one its centre lies in
+
+    def __post_init__(self):
+        self._parcels: dict[int, tuple[np.ndarray, ...]] = {}
+
+    def parcels_at(self, zoom: int) -> tuple[np.ndarray, ...]:
+        """Parcel number, home tiles down and right, and distance to the edge, at the pixels of a zoom."""
+        if zoom not in self._parcels:
+            step = 2 ** (BASE_ZOOM - zoom)
+            layers = self.parcel_id, *self.parcel_home, self.parcel_edge_px
+            self._parcels[zoom] = tuple(np.ascontiguousarray(a[step // 2 :: step, step // 2 :: step]) for a in layers)
+        return self._parcels[zoom]
 
 
 @lru_cache(maxsize=8)
