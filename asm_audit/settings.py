@@ -16,6 +16,7 @@ import rasterio
 from csp.constants import NONCE, NONE, SELF
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
+from kombu import Queue
 
 from asm_audit import environment as env
 
@@ -118,6 +119,10 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "interval_max": 0.2,
 }
 CELERY_TASK_PUBLISH_RETRY = False
+# A worker takes from both in turn, unless told otherwise with -Q.
+CELERY_TASK_DEFAULT_QUEUE = "celery"
+SLOW_QUEUE = "slow"
+CELERY_TASK_QUEUES = [Queue(CELERY_TASK_DEFAULT_QUEUE), Queue(SLOW_QUEUE)]
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_SERIALIZER = "json"

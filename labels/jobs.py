@@ -58,7 +58,7 @@ def send(job: Job) -> None:
 
     Job.objects.filter(pk=job.pk).update(sent_at=timezone.now())
     try:
-        run_job.delay(job.pk)
+        run_job.apply_async((job.pk,), queue=job.queue)
     except run_job.OperationalError as error:
         log.warning("Job %s waits: the message queue does not answer (%s).", job.pk, type(error).__name__)
 

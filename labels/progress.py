@@ -7,7 +7,7 @@ from django.db.models import Count, Max, Q
 from django.utils import timezone
 
 from labels import ground_truth
-from labels.models import Assignment, Audit, ImagerySource, Placement, Project, Register, Release
+from labels.models import Assignment, Audit, ImagerySource, Job, Placement, Project, Register, Release
 from labels.reports import TELLING
 
 
@@ -110,3 +110,8 @@ def people_of(audit: Audit) -> list[dict]:
     return list(
         done.values("annotator__username").annotate(n=Count("pk"), last=Max("review__created_at")).order_by("-n")
     )
+
+
+def n_unfinished_jobs(project: Project) -> int:
+    """Jobs that run or wait: what they bring is not there yet."""
+    return project.jobs.filter(state__in=[Job.State.QUEUED, Job.State.RUNNING]).count()

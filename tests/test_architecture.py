@@ -17,7 +17,11 @@ PURE = [
     "labels/agreement.py",
     "labels/rules.py",
     "labels/local_plane.py",
-    *(str(path.relative_to(ROOT)) for path in (ROOT / "labels/demonstration").glob("*.py") if path.stem != "loading"),
+    *(
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "labels/demonstration").glob("*.py")
+        if not path.stem.startswith("loading")
+    ),
 ]
 
 

@@ -36,20 +36,21 @@ def dug_cells(mine: Mine, on: date) -> set[tuple[int, int]]:
     return {(int(i), int(j)) for i, j in cells}
 
 
-def cell_rows(country: Country, on: date) -> list[dict]:
-    """Truth of each land cell on a date.
+def cell_rows(country: Country, *looks: date) -> list[dict]:
+    """Truth of each land cell on the images of these dates.
 
     Returns
     -------
     list of dict
         ``cell``, ``lon``, ``lat`` (of the centre), ``province``, ``mines`` (numbers of the artisanal mines visible in
-        it), ``label`` (1 with such a mine, else 0), ``industrial`` (1 with ground of an industrial mine).
+        it on any of them), ``label`` (1 with such a mine, else 0), ``industrial`` (1 with ground of an industrial
+        mine).
     """
     found: dict[tuple[int, int], list[int]] = {}
     for mine in country.mines:
-        if mine.is_visible(on):
-            for cell in dug_cells(mine, on):
-                found.setdefault(cell, []).append(mine.ident)
+        cells = set().union(*(dug_cells(mine, on) for on in looks if mine.is_visible(on)))
+        for cell in sorted(cells):
+            found.setdefault(cell, []).append(mine.ident)
     industrial = set()
     for area in country.commercial_areas:
         ring = area.rings[0]

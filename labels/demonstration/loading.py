@@ -1,34 +1,30 @@
 """Puts the demonstration country into a project, through the same doors as any other data.
 
-Every step looks for what it would make and leaves it alone when it is there, so that loading twice changes nothing and
-an interrupted load goes on where it stopped. The truth is drawn again when it is needed and never stored.
+What people need to look around (areas, registers, audits) is made at once; the imagery and the work of the fictional
+annotators come as queued jobs. Every step looks for what it would make and leaves it alone when it is there, so that
+loading twice changes nothing and an interrupted load goes on where it stopped. No page reads the truth.
 """
 
 import io
 import json
 import os
-import random
 import secrets
 from collections.abc import Callable
-from datetime import date
+from dataclasses import asdict
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from uuid import NAMESPACE_URL, UUID, uuid5
 
 from django.contrib.auth import get_user_model
-from django.contrib.gis.geos import Point
 from django.core.management import call_command
+from django.db import transaction
+from django.utils.text import slugify
 
-from labels import looking, workflow
-from labels.demonstration import registers, terrain
-from labels.demonstration.drawing import Painter, write_scene
-from labels.errors import BadInput, LabelsError
-from labels.local_plane import place
-from labels.models import Audit, Membership, Project, Review, SampleUnit, Scene
+from labels import workflow
+from labels.demonstration import answers, loading_imagery, loading_work, registers
+from labels.demonstration.recipe import LOOKS, RECIPES, Recipe
+from labels.demonstration.terrain import feature_collection
+from labels.models import Job, Membership, Project
 from labels.models.projects import Role
-from labels.models.reviews import RejectReason, UnsureReason, Verdict
 
-SEED = 7
 PROJECT = {
     "slug": "wandara",
     "name": "Wandara",
@@ -39,64 +35,69 @@ PROJECT = {
 PEOPLE = {
     "annotator1": ("Amina", Role.ANNOTATOR),
     "annotator2": ("Baptiste", Role.ANNOTATOR),
+    "annotator3": ("Domingas", Role.ANNOTATOR),
     "adjudicator": ("Celeste", Role.ADJUDICATOR),
     "lead": ("Mina", Role.LEAD),
     "admin": ("Otto", Role.ADMIN),
 }
-REGION_M = (9_000, 7_000)
-N_MINES = 90  # in the whole country: few enough that a record without a mine has none within its search disc
-RATES = registers.ErrorRates(
-    gps=0.70, village=0.12, digitised=0.10, rounded=0.08, gps_sigma_m=40.0, never_there=0.34, licence=0.0
-)
-RESOLUTION_M = 2.4
-DATES = (date(2019, 2, 9), date(2024, 1, 14))
-MARGIN_M = 1_250  # of imagery around the records, so that their search discs lie within it
-SOURCE = "Orbita regional mosaic"
-REGISTER = {"slug": "cadastre", "name": "Cadastre artisanal 2021", "publisher": "Service des mines, Wandara"}
-N_RECORDS = 60
-COLUMNS = {
-    "source_id": "code_site",
-    "name": "nom",
-    "longitude": "longitude",
-    "latitude": "latitude",
-    "observed_on": "date_visite",
-    "date_precision": "precision_date",
-    "kind": "type_visite",
-    "location_method": "origine_localisation",
-    "stated_region": "province",
-    "mineral": "substance_1",
-    "mineral_2": "substance_2",
-    "legal_status": "statut_legal",
-    "trade_status": "itsci",
+FILES = {"cadastre": "cadastre.geojson", "survey": "survey.csv"}
+REGISTERS = {
+    "cadastre": {"slug": "cadastre", "name": "Cadastre artisanal 2023", "publisher": "Service des mines, Wandara"},
+    "survey": {"slug": "survey", "name": "Field survey of mining sites", "publisher": "Wandara Mining Observatory"},
 }
-N_REVIEWED = 40
-# How often each annotator calls otherwise than the rules of judgement would, and how far a mark lies off (m).
-SKILL = {"annotator1": (0.05, 15), "annotator2": (0.15, 40)}
+COLUMNS = {
+    "cadastre": {
+        "source_id": "code_site",
+        "name": "nom",
+        "observed_on": "date_visite",
+        "date_precision": "precision_date",
+        "kind": "type_visite",
+        "location_method": "origine_localisation",
+        "stated_region": "province",
+        "mineral": "substance_1",
+        "mineral_2": "substance_2",
+        "legal_status": "statut_legal",
+        "trade_status": "statut_commercial",
+    },
+    "survey": {
+        "source_id": "site_id",
+        "name": "site_name",
+        "longitude": "lon",
+        "latitude": "lat",
+        "observed_on": "visit_date",
+        "date_precision": "date_precision",
+        "kind": "visit_kind",
+        "location_method": "location_method",
+        "stated_region": "province",
+        "mineral": "mineral",
+        "legal_status": "legal_status",
+        "trade_status": "trade_status",
+    },
+}
+# The survey is judged to its end; of the cadastre most is open.
+AUDITS = {"survey": "Audit 1", "cadastre": "Audit 2"}
 
 Say = Callable[[str], None]
 
 
-def load(say: Say) -> Project:
-    """Make whatever of the demonstration is missing."""
+def load(say: Say, *, recipe: Recipe = RECIPES["wandara"], files: Path) -> Project:
+    """Make whatever of the demonstration is missing, the files its registers come in included, and ask for the rest."""
     project, _ = Project.objects.get_or_create(slug=PROJECT["slug"], defaults=PROJECT)
     add_people(project, say)
-    if is_complete(project):
-        return project
-    country = terrain.Country(seed=SEED, n_mines=N_MINES)
-    bounds = country.region(*REGION_M)
-    register = registers.draw_register(country, "cadastre", n_records=N_RECORDS, within_m=bounds, rates=RATES)
-    with TemporaryDirectory() as folder:
-        add_areas(project, country, Path(folder), say)
-        add_register(project, register, Path(folder), say)
-        add_imagery(project, country, _with_margin(bounds), Path(folder), say)
-    audit = add_audit(project, say)
-    add_reviews(audit, registers.truth_rows(register), say)
+    if not _has_audits(project):
+        write_files(recipe, files, say)
+        add_areas(project, recipe, files, say)
+        for name in FILES:
+            add_register(project, name, files, say)
+            add_audit(project, name, recipe, say)
+        add_cell_search(project, recipe, say)
+    ask_for_the_rest(project, recipe, say)
     return project
 
 
-def is_complete(project: Project) -> bool:
-    """Whether the last step was done: drawing the country again only to find that costs ten seconds."""
-    return Review.objects.filter(unit__audit__project=project).count() >= N_REVIEWED * len(SKILL)
+def _has_audits(project: Project) -> bool:
+    """Whether the last step at once was done: drawing the country only to find that costs ten seconds."""
+    return project.audits.filter(slug=loading_work.CELL_SEARCH["slug"]).exists()
 
 
 def _quietly(command: str, *arguments, **options) -> None:
@@ -134,137 +135,134 @@ def _set_password(user, password: str | None, is_new: bool) -> None:
         user.save(update_fields=["password"])
 
 
-def add_areas(project: Project, country, folder: Path, say: Say) -> None:
-    layers = [
+def write_files(recipe: Recipe, folder: Path, say: Say) -> None:
+    """The files a ministry would send, loaded here and good for trying the import; and the truth behind them.
+
+    `truth.json` is for people who check the product; nothing in the product reads it.
+    """
+    say("drawing the country and its registers")
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    drawn = recipe.registers
+    (folder / FILES["cadastre"]).write_bytes(registers.geojson_bytes(drawn["cadastre"]))
+    (folder / FILES["survey"]).write_bytes(registers.csv_bytes(registers.register_rows(drawn["survey"])))
+    (folder / "production.csv").write_bytes(registers.csv_bytes(answers.production_rows(recipe.country)))
+    for name, _, _, areas in _layers(recipe):
+        (folder / _area_file(name)).write_text(json.dumps(feature_collection(areas)))
+    truth = folder / "truth.json"
+    truth.touch(mode=0o600)
+    truth.write_text(json.dumps(truth_of(recipe), indent=1, ensure_ascii=False))
+
+
+def truth_of(recipe: Recipe) -> dict:
+    """What is really there, and how often each register errs: as asked for and as drawn."""
+    return {
+        "recipe": recipe.name,
+        "seed": recipe.seed,
+        "registers": {
+            name: {
+                "asked": asdict(registers.RATES[name]),
+                "drawn": registers.drawn_rates(register),
+                "sites": registers.truth_rows(register),
+            }
+            for name, register in recipe.registers.items()
+        },
+        "cells": answers.cell_rows(recipe.country, *LOOKS),
+    }
+
+
+def _layers(recipe: Recipe) -> list[tuple]:
+    """Name, kind, level and areas of each reference layer."""
+    country = recipe.country
+    return [
         ("Provinces", "admin", 1, country.provinces),
         ("Districts", "admin", 2, country.districts),
         ("Industrial mines", "commercial", 1, country.commercial_areas),
         ("Protected areas", "protected", 1, country.protected_areas),
         ("Permits", "permit", 1, country.permit_areas),
     ]
-    for name, kind, level, areas in layers:
-        if project.reference_layers.filter(name=name, retired_at=None).exists():
+
+
+def _area_file(name: str) -> str:
+    return f"{name.lower().replace(' ', '-')}.geojson"
+
+
+def add_areas(project: Project, recipe: Recipe, files: Path, say: Say) -> None:
+    for name, kind, level, areas in _layers(recipe):
+        if not areas or project.reference_layers.filter(name=name, retired_at=None).exists():
             continue
-        path = folder / f"{name}.geojson"
-        path.write_text(json.dumps(terrain.feature_collection(areas)))
-        _quietly("load_areas", path, project=project.slug, kind=kind, level=level, layer=name, name_field="name")
+        _quietly(
+            "load_areas", files / _area_file(name),
+            project=project.slug, kind=kind, level=level, layer=name, name_field="name",
+        )  # fmt: skip
         say(f"{name}: {len(areas)}")
 
 
-def add_register(project: Project, register, folder: Path, say: Say) -> None:
-    if project.registers.filter(slug=REGISTER["slug"], editions__completed_at__isnull=False).exists():
+def add_register(project: Project, name: str, files: Path, say: Say) -> None:
+    slug, told = REGISTERS[name]["slug"], {key: REGISTERS[name][key] for key in ("name", "publisher")}
+    if project.registers.filter(slug=slug, editions__completed_at__isnull=False).exists():
         return
-    path = folder / "cadastre.csv"
-    path.write_bytes(registers.csv_bytes(registers.register_rows(register)))
-    mapping = [f"{field}={column}" for field, column in COLUMNS.items()]
-    told = {key: REGISTER[key] for key in ("name", "publisher")}
-    _quietly("load_register", path, project=project.slug, register=REGISTER["slug"], map=mapping, **told)
-    say(f"{REGISTER['name']}: {N_RECORDS} records")
+    mapping = [f"{field}={column}" for field, column in COLUMNS[name].items()]
+    _quietly("load_register", files / FILES[name], project=project.slug, register=slug, map=mapping, **told)
+    n_records = project.registers.get(slug=slug).site_records.count()
+    say(f"{told['name']}: {n_records} records")
 
 
-def _with_margin(bounds: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
-    west, south, east, north = bounds
-    return west - MARGIN_M, south - MARGIN_M, east + MARGIN_M, north + MARGIN_M
-
-
-def add_imagery(project: Project, country, bounds, folder: Path, say: Say) -> None:
-    for day in DATES:
-        if Scene.objects.filter(source__project=project, captured_on=day).exists():
-            continue
-        say(f"drawing {SOURCE}, {day}")
-        path = folder / f"{day}.tif"
-        write_scene(path, country, bounds, RESOLUTION_M, day, painter=Painter(country, day))
-        _quietly(
-            "load_imagery",
-            path,
-            project=project.slug,
-            name=SOURCE,
-            acquired=day.isoformat(),
-            attribution="Drawn for the demonstration; no real place",
-        )
-
-
-def add_audit(project: Project, say: Say) -> Audit:
-    register = project.registers.get(slug=REGISTER["slug"])
-    audit = Audit.objects.filter(project=project, slug="audit-1").first()
-    if audit is None:
-        audit = workflow.open_census(
-            project=project, register=register, slug="audit-1", name="Audit 1", seed=SEED, reviews_per_unit=2
-        )
-        say(f"{audit.name}: {audit.units.count()} units")
-    return audit
-
-
-# ---- reviews, drawn from the truth through the rules of judgement, with the readers' mistakes ----
-
-
-def add_reviews(audit: Audit, truth: list[dict], say: Say) -> None:
-    """The first units of the queue, read by both annotators; each verdict's id is a function of what it judges."""
-    expected = {row["source_id"]: row for row in truth}
-    units = list(audit.units.select_related("site_record", "observation", "audit__project").order_by("pk"))
-    random.Random(audit.seed).shuffle(units)  # noqa: S311  a drawing, not a secret
-    n_new = 0
-    for username in SKILL:
-        annotator = get_user_model().objects.get(username=username)
-        for unit in units[:N_REVIEWED]:
-            n_new += _review(unit, annotator, expected[unit.site_record.source_id])
-    if n_new:
-        say(f"{n_new} reviews by two annotators")
-
-
-def _review(unit: SampleUnit, annotator, expected: dict) -> bool:
-    uuid = uuid5(NAMESPACE_URL, f"{unit.audit.slug} {unit.site_record.source_id} {annotator.username}")
-    if Review.objects.filter(uuid=uuid).exists():
-        return False
-    try:
-        workflow.record_review(unit, annotator, _verdict(unit, annotator.username, expected, uuid))
-    except BadInput:  # the imagery does not carry this verdict: what an annotator then answers
-        workflow.record_review(unit, annotator, _unsure(unit, uuid, UnsureReason.NO_IMAGE))
-    except LabelsError:
-        return False
-    return True
-
-
-def _verdict(unit: SampleUnit, username: str, expected: dict, uuid: UUID) -> workflow.GivenReview:
-    shuffle = random.Random(f"{uuid}")  # noqa: S311
-    wrong, blur_m = SKILL[username]
-    verdict = expected["expected_verdict"]
-    if shuffle.random() < wrong or verdict == Verdict.UNSURE:
-        return _unsure(unit, uuid, UnsureReason.AMBIGUOUS_GROUND)
-    mark = None
-    if verdict == Verdict.MOVE:
-        mine = (expected["expected_lon"], expected["expected_lat"])
-        mark = place(mine, shuffle.gauss(0, blur_m), shuffle.gauss(0, blur_m))
-    has_mine = verdict in (Verdict.CONFIRM, Verdict.MOVE)
-    return workflow.GivenReview(
-        uuid=uuid,
-        verdict=verdict,
-        reason="" if has_mine else RejectReason.NATURAL_GROUND,
-        mark=mark,
-        mine_type="artisanal" if has_mine else "",
-        activity=("active" if expected["expected_active"] else "abandoned") if has_mine else "",
-        signs=["bare_pit"] if has_mine else [],
-        confidence=shuffle.choice([3, 4, 4, 5]),
-        think_time_s=round(shuffle.lognormvariate(2.3, 0.5), 1),
-        images=_looks(unit),
+def add_audit(project: Project, name: str, recipe: Recipe, say: Say) -> None:
+    slug = slugify(AUDITS[name])
+    if project.audits.filter(slug=slug).exists():
+        return
+    audit = workflow.open_census(
+        project=project,
+        register=project.registers.get(slug=REGISTERS[name]["slug"]),
+        slug=slug,
+        name=AUDITS[name],
+        opened_by=_person("lead"),
+        seed=recipe.seed,
+        reviews_per_unit=2,
     )
+    say(f"{audit.name}: {audit.units.count()} units")
 
 
-def _unsure(unit: SampleUnit, uuid: UUID, reason: str) -> workflow.GivenReview:
-    return workflow.GivenReview(
-        uuid=uuid, verdict=Verdict.UNSURE, reason=reason, images=_looks(unit), think_time_s=21.0
+def add_cell_search(project: Project, recipe: Recipe, say: Say) -> None:
+    audit = workflow.open_cell_search(
+        project=project,
+        **loading_work.CELL_SEARCH,
+        n=recipe.n_cells,
+        seed=recipe.seed,
+        opened_by=_person("lead"),
+        reviews_per_unit=2,
     )
+    say(f"{audit.name}: {audit.units.count()} grid cells")
 
 
-def _looks(unit: SampleUnit) -> list[workflow.GivenImage]:
-    """Both dates, seen over the whole search disc at a zoom that shows a pit."""
-    point: Point = unit.observation.point
-    west, south, east, north = looking.search_disc(point, unit.search_radius_m).extent
-    view = {"bounds": [west, south, east, north], "zoom": 16, "ms": 6000}
-    scenes = Scene.objects.filter(source__project=unit.audit.project, footprint__intersects=point.buffer(0.02))
-    return [
-        workflow.GivenImage(
-            pane=number, source=scene.source.uuid, captured_on=scene.captured_on, zoom=16, views=[view], dwell_ms=6000
-        )
-        for number, scene in enumerate(scenes.select_related("source"), start=1)
-    ]
+def _person(username: str):
+    return get_user_model().objects.get(username=username)
+
+
+# ---- what comes as jobs ----
+
+
+@transaction.atomic
+def ask_for_the_rest(project: Project, recipe: Recipe, say: Say) -> None:
+    """A job for each part of the imagery that no living job brings; the reviews follow the last of them."""
+    n_asked = 0
+    for parameters in loading_imagery.all_parameters(recipe):
+        if not _is_asked(project, Job.Kind.DRAW_SCENES, parameters):
+            loading_imagery.ask(project, parameters, requested_by=_person("admin"))
+            n_asked += 1
+    if n_asked:
+        say(f"{n_asked} jobs bring the imagery, then the reviews: see the project's jobs")
+    elif not _is_asked(project, Job.Kind.JUDGE_DEMONSTRATION, {"recipe": recipe.name}):
+        loading_work.ask_once_imagery_is_there(project, recipe)
+
+
+def _is_asked(project: Project, kind: str, parameters: dict) -> bool:
+    """Whether such a job is done, under way or waiting."""
+    gone = (Job.State.FAILED, Job.State.CANCELLED)
+    return project.jobs.filter(kind=kind, parameters=parameters).exclude(state__in=gone).exists()
+
+
+def first_pictures(project: Project) -> list[Job]:
+    """The jobs after which every place of the country shows a picture of two dates."""
+    coarsest = next(iter(RECIPES["wandara"].parts))
+    return list(project.jobs.filter(kind=Job.Kind.DRAW_SCENES, parameters__source=coarsest))

@@ -131,7 +131,7 @@ class Truth:
     has_wrong_province: bool
     true_province: str
     on_look_alike: int | None
-    expected_verdict: str  # what the rules of judgement give on the newest image: confirm, move, reject, unsure
+    expected_verdict: str  # what the rules of judgement give on the images: confirm, move, reject, unsure
     expected_lon: float | None  # the mark they give
     expected_lat: float | None
     expected_mine: int | None  # the mine that is marked: for a false record perhaps a neighbour's
@@ -154,7 +154,7 @@ def draw_register(
     n_records: int | None = None,
     within_m: tuple[float, float, float, float] | None = None,
     rates: ErrorRates | None = None,
-    newest_image: date = date(2024, 1, 14),
+    looks: tuple[date, ...] = (date(2019, 2, 9), date(2024, 1, 14)),
 ) -> Register:
     """Draw a register of sites.
 
@@ -168,18 +168,18 @@ def draw_register(
     within_m : tuple of float, optional
         Only this part of the country, EPSG:3857 bounds.
     rates : ErrorRates, optional
-    newest_image : date
-        The image on which the expected verdicts stand.
+    looks : tuple of date
+        The images on which the expected verdicts stand, oldest first: workings that show on any of them count.
     """
-    return _Drawer(country, name, n_records or N_RECORDS[name], within_m, rates or RATES[name], newest_image).draw()
+    return _Drawer(country, name, n_records or N_RECORDS[name], within_m, rates or RATES[name], looks).draw()
 
 
 class _Drawer:
-    def __init__(self, country, name, n_records, within_m, rates, newest_image):
-        self.country, self.name, self.n, self.rates, self.newest = country, name, n_records, rates, newest_image
+    def __init__(self, country, name, n_records, within_m, rates, looks):
+        self.country, self.name, self.n, self.rates, self.looks = country, name, n_records, rates, looks
         self.within = within_m or (country.x0, country.y0, country.x1, country.y1)
         self.rng = np.random.default_rng([country.seed, 200, sum(map(ord, name))])
-        self.visible = [m for m in country.mines if m.is_visible(newest_image)]
+        self.visible = [m for m in country.mines if any(m.is_visible(on) for on in looks)]
         self.visible_tree = cKDTree([(m.x, m.y) for m in self.visible])
         self.mine_tree = cKDTree([(m.x, m.y) for m in country.mines])
         self.settled = cKDTree([(s.x, s.y) for s in country.settlements])
@@ -441,14 +441,19 @@ class _Drawer:
                 )
                 gap -= 0.3 * mine.width_m
             else:
-                gap = gap_to_mine_m(mine, x, y, self.newest)
+                gap = min(gap_to_mine_m(mine, x, y, on) for on in self.looks if mine.is_visible(on))
             if gap < best_gap:
                 best, best_gap = mine, gap
         if best is None or best_gap > radius:
             return "reject", None, None, None, None
-        lon, lat = (round(float(v), 7) for v in to_lonlat(best.x, best.y))
+        mark = (best.x, best.y) if polygon is not None else nearest_dug(best, x, y, self._seen_on(best))
+        lon, lat = (round(float(v), 7) for v in to_lonlat(*mark))
         verdict = "confirm" if best_gap <= 8 else "move"
-        return verdict, lon, lat, best.ident, best.is_active(self.newest)
+        return verdict, lon, lat, best.ident, best.is_active(self.looks[-1])
+
+    def _seen_on(self, mine: Mine) -> date:
+        """The newest image on which its workings show."""
+        return max(on for on in self.looks if mine.is_visible(on))
 
     def _duplicate(self, number, visits, fact):
         """The same site again: a few metres off, its name in capitals or misspelt."""
@@ -484,6 +489,15 @@ def gap_to_mine_m(mine: Mine, x: float, y: float, on: date) -> float:
     return float(0.0 if rho <= 1 else np.hypot(u, v) * (1 - 1 / rho))
 
 
+def nearest_dug(mine: Mine, x: float, y: float, on: date) -> tuple[float, float]:
+    """Where a reader marks the mine: a little inside its dug ground towards the point; the point itself within it."""
+    away, gap = float(np.hypot(x - mine.x, y - mine.y)), gap_to_mine_m(mine, x, y, on)
+    if gap == 0:
+        return x, y
+    share = max(0.0, 1 - (gap + 8) / away)
+    return mine.x + (x - mine.x) * share, mine.y + (y - mine.y) * share
+
+
 def _misspelt(name: str, rng) -> str:
     k = int(rng.integers(1, max(2, len(name) - 1)))
     return name[:k] + name[k] + name[k:] if rng.uniform() < 0.5 else name[:k] + name[k + 1 :]
@@ -513,8 +527,8 @@ def _row_fr(v: Visit) -> dict:
         "code_site": v.source_id, "nom": v.name, "longitude": v.lon, "latitude": v.lat, "geometrie": _wkt(v),
         "origine_localisation": _METHODS_FR[v.precision], "province": v.province, "district": v.district,
         "substance_1": _FRENCH[v.minerals[0]], "substance_2": _FRENCH[v.minerals[1]] if len(v.minerals) > 1 else "",
-        "statut_legal": "Autorisé" if v.formal else "Sans titre", "itsci": int(v.trade == "itsci"),
-        "qualification": v.trade.capitalize() if v.trade in ("vert", "jaune", "rouge") else "",
+        "statut_legal": "Autorisé" if v.formal else "Sans titre",
+        "statut_commercial": "iTSCi" if v.trade == "itsci" else v.trade.capitalize(),
         "nombre_creuseurs": v.workers, "date_visite": _day(v), "precision_date": _DATES_FR[v.date_precision],
         "type_visite": kinds[v.kind],
     }  # fmt: skip

@@ -124,20 +124,37 @@ def load_imagery(job: RunningJob) -> dict:
 def _load(job: RunningJob, source: ImagerySource, file: dict, acquired: date | None, label: str) -> tuple[str, Scene]:
     """What became of one file (created, dated or unchanged), and its scene."""
     job.begin(f"{label}: {STAGES['check']}"[:100])
-    roots = _roots(job, file["path"])
     path = Path(settings.MEDIA_ROOT) / file["path"] if job.parameters["are_uploads"] else Path(file["path"])
+    roots = _roots(job, file["path"])
+    return add_picture(job, source, path, roots, name=file["name"], acquired=acquired, report=_reporter(job, label))
+
+
+def add_picture(
+    job: RunningJob,
+    source: ImagerySource,
+    path: Path,
+    roots: list[Path],
+    *,
+    name: str,
+    acquired: date | None,
+    report: sandbox.Report,
+) -> tuple[str, Scene]:
+    """Check, prepare and publish one file that lies in one of the roots: (created, dated or unchanged; its scene).
+
+    `report` hears of the preparation's progress. Raises ImageRefused with the reason.
+    """
     path = checked_path(path, roots)
     check_magic(path)
-    original = Original(path, file["name"], _sha256(path))
+    original = Original(path, name, _sha256(path))
     outcome, scene = _known(source, original, acquired)
     if scene:
         return outcome, scene
     folder = _work_folder(job)
     try:
-        answer = sandbox.prepare(path=path, roots=roots, folder=folder, report=_reporter(job, label))
+        answer = sandbox.prepare(path=path, roots=roots, folder=folder, report=report)
         return "created", publish(job, source, original, folder / "prepared.tif", answer, acquired)
     except OSError as error:
-        raise BadInput(f"{file['name']} could not be written: {error.strerror}.") from error
+        raise BadInput(f"{name} could not be written: {error.strerror}.") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -29,8 +29,13 @@ class Job(models.Model):
         PLACE_RECORDS = "place_records", _("placing of records in areas")
         OPEN_AUDIT = "open_audit", _("drawing of an audit")
         MAKE_RELEASE = "make_release", _("release")
+        DRAW_SCENES = "draw_scenes", _("drawing of the demonstration's imagery")
+        JUDGE_DEMONSTRATION = "judge_demonstration", _("the demonstration's reviews")
 
     MAX_ATTEMPTS = 3
+    # Long rows of work, asked for at once by a program: they have a queue of their own, so that what a person asks for
+    # waits for one of them at most.
+    SLOW_KINDS = frozenset({Kind.DRAW_SCENES, Kind.JUDGE_DEMONSTRATION})
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     project = models.ForeignKey("labels.Project", models.CASCADE, related_name="jobs")
@@ -78,6 +83,11 @@ class Job(models.Model):
 
     def __str__(self):
         return f"{self.get_kind_display()} {self.subject}".strip()
+
+    @property
+    def queue(self) -> str:
+        """The message queue its id is sent through."""
+        return settings.SLOW_QUEUE if self.kind in self.SLOW_KINDS else settings.CELERY_TASK_DEFAULT_QUEUE
 
     @property
     def is_over(self) -> bool:

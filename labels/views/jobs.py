@@ -12,8 +12,10 @@ from labels.views.doors import in_project
 @require_safe
 @in_project("view_job")
 def jobs(request: HttpRequest, project: Project) -> HttpResponse:
+    """The page, or for htmx only the list."""
     recent = project.jobs.select_related("requested_by")[:100]
-    return render(request, "labels/jobs.html", {"jobs": recent, "running": any(not job.is_over for job in recent)})
+    template = "labels/_jobs.html" if request.htmx else "labels/jobs.html"
+    return render(request, template, {"jobs": recent, "running": any(not job.is_over for job in recent)})
 
 
 @require_safe

@@ -25,5 +25,6 @@ def overview(request: HttpRequest, project: Project) -> HttpResponse:
     context = {
         "queues": [progress.queue_of(audit, request.user) for audit in open_audits],
         "steps": progress.next_steps(project) if access.role_may(request.role, "view_register") else None,
+        "n_jobs": progress.n_unfinished_jobs(project),
     }
     return render(request, "labels/overview.html", context)

@@ -1,65 +1,204 @@
 """The demonstration comes in through the same doors as any other data, and a second time changes nothing."""
 
 import json
+from dataclasses import replace
+from uuid import uuid4
 
 import pytest
 
-from labels import ground_truth
-from labels.demonstration import loading
-from labels.models import Audit, Membership, Observation, Review, Scene, SiteRecord
+from labels import ground_truth, jobs, workflow
+from labels.demonstration import loading, loading_imagery, loading_work
+from labels.demonstration.recipe import CORNER, RECIPES
+from labels.errors import BadInput
+from labels.models import (
+    Adjudication,
+    Audit,
+    GoldAnswer,
+    ImagerySource,
+    Job,
+    Membership,
+    Observation,
+    Project,
+    Review,
+    Scene,
+    SiteRecord,
+)
+
+TINY = replace(
+    CORNER,
+    name="tiny",
+    bounds=(0.38, 1.18, 0.41, 1.21),
+    n_mines=5,
+    n_records={"cadastre": 7, "survey": 4},
+    n_reviewed={"cadastre": 5, "survey": 4},
+    n_gold={"cadastre": 2, "survey": 1},
+    n_cells=4,
+    parts={"archive": 1},
+    settle=1.0,
+)
 
 
 @pytest.fixture
-def small(monkeypatch, tmp_path):
-    """A corner of the country with a few records."""
-    monkeypatch.setattr(loading, "REGION_M", (3000, 2400))
-    monkeypatch.setattr(loading, "MARGIN_M", 300)
-    monkeypatch.setattr(loading, "N_RECORDS", 9)
-    monkeypatch.setattr(loading, "N_REVIEWED", 5)
+def tiny(monkeypatch, tmp_path):
+    """A village's surroundings, loaded as a whole in seconds."""
+    monkeypatch.setitem(RECIPES, "tiny", replace(TINY))
     logins = tmp_path / "state.json"
     logins.write_text(json.dumps({"logins": {"annotator1": "a quiet pass phrase"}}))
     monkeypatch.setenv("ASM_DEMO_LOGINS", str(logins))
+    return RECIPES["tiny"]
+
+
+def load(recipe, files) -> Project:
+    return loading.load(lambda line: None, recipe=recipe, files=files)
+
+
+def do_jobs(project: Project) -> list[Job]:
+    done = []
+    while job := project.jobs.filter(state=Job.State.QUEUED).order_by("pk").first():
+        done.append(jobs.run(job.pk))
+    return done
 
 
 def counts() -> dict[str, int]:
+    models = (SiteRecord, Observation, Scene, Audit, Review, Membership, Job, GoldAnswer, Adjudication)
+    return {model.__name__: model.objects.count() for model in models}
+
+
+def work_of(project: Project) -> set:
+    """What was drawn and judged, without the ids that each database gives."""
+    reviews = Review.objects.filter(unit__audit__project=project)
     return {
-        model.__name__: model.objects.count() for model in (SiteRecord, Observation, Scene, Audit, Review, Membership)
+        *Scene.objects.filter(source__project=project).values_list("original_name", "sha256"),
+        *reviews.values_list("unit__site_record__source_id", "annotator__username", "verdict", "mark", "note"),
     }
 
 
 @pytest.mark.django_db
-def test_it_loads_once(small):
-    project = loading.load(lambda line: None)
+def test_it_loads_once_and_twice_with_equal_bytes(tiny, tmp_path, monkeypatch):
+    project = load(tiny, tmp_path / "files")
+    assert Scene.objects.count() == 0
+    assert {job.state for job in do_jobs(project)} == {Job.State.DONE}
     first = counts()
-    assert first["SiteRecord"] == 9
-    assert first["Scene"] == 2
-    assert first["Review"] == 10
-    assert first["Membership"] == 5
-    loading.load(lambda line: None)
+    assert (first["SiteRecord"], first["Membership"], first["GoldAnswer"]) == (11, 6, 3)
+    assert first["Scene"] == len(tiny.scenes)
+    assert first["Review"] == 2 * (5 + 4 + 4)
+
+    load(tiny, tmp_path / "files")
+    assert do_jobs(project) == []
     assert counts() == first
-    judged = [outcome for outcome in ground_truth.outcomes(Audit.objects.get(project=project)) if outcome.n_reviews]
-    assert len(judged) == 5
-    assert {outcome.n_reviews for outcome in judged} == {2}
+
+    monkeypatch.setitem(RECIPES, "tiny", replace(TINY))
+    monkeypatch.setattr(loading, "PROJECT", loading.PROJECT | {"slug": "elsewhere"})
+    again = load(RECIPES["tiny"], tmp_path / "again")
+    do_jobs(again)
+    assert work_of(again) == work_of(project)
 
 
 @pytest.mark.django_db
-def test_an_interrupted_load_goes_on(small, monkeypatch):
-    def stop(*arguments):
-        raise KeyboardInterrupt
+def test_what_it_holds_is_judged_settled_and_checked(tiny, tmp_path):
+    project = load(tiny, tmp_path)
+    do_jobs(project)
+    survey, cadastre, cells = (project.audits.get(slug=slug) for slug in ("audit-1", "audit-2", "cell-search"))
+    for audit, n in ((survey, 4), (cadastre, 5)):
+        judged = [outcome for outcome in ground_truth.outcomes(audit) if outcome.n_reviews]
+        assert [outcome.n_reviews for outcome in judged] == [2] * n
+        assert not any(outcome.state == ground_truth.State.DISPUTED for outcome in judged)
+    assert cells.closed_at is not None
+    assert cells.units.filter(reviews__verdict__in=["searched", "unsure"]).distinct().count() == 4
+    checked = Review.objects.filter(kind_of_check="gold").values_list("unit", flat=True)
+    assert set(checked) <= set(GoldAnswer.objects.values_list("unit", flat=True))
+    assert survey.units.filter(goldanswers__isnull=False).count() == 1
+
+
+@pytest.mark.django_db
+def test_a_stopped_job_goes_on_where_it_stopped(tiny, tmp_path, monkeypatch):
+    project = load(tiny, tmp_path)
+    real, n_loaded = loading_imagery.loading.add_picture, []
+
+    def breaks_once(*arguments, **named):
+        if len(n_loaded) == 1:
+            raise BadInput("The disk is full.")
+        n_loaded.append(1)
+        return real(*arguments, **named)
 
     with monkeypatch.context() as broken:
-        broken.setattr(loading, "add_imagery", stop)
-        with pytest.raises(KeyboardInterrupt):
-            loading.load(lambda line: None)
-    assert (SiteRecord.objects.count(), Review.objects.count()) == (9, 0)
-    with monkeypatch.context() as short:
-        short.setattr(loading, "DATES", loading.DATES[-1:])
-        loading.load(lambda line: None)
-    assert (SiteRecord.objects.count(), Review.objects.count()) == (9, 10)
+        broken.setattr(loading_imagery.loading, "add_picture", breaks_once)
+        states = [job.state for job in do_jobs(project)]
+    assert states.count(Job.State.FAILED) == len(states) - 1
+    assert (Scene.objects.count(), Review.objects.count()) == (1, 0)
+    kept = Scene.objects.get().uuid
+    load(tiny, tmp_path)
+    assert {job.state for job in do_jobs(project)} == {Job.State.DONE}
+    assert Scene.objects.filter(uuid=kept).exists()
+    assert Scene.objects.count() == len(tiny.scenes)
+    assert Review.objects.exists()
 
 
 @pytest.mark.django_db
-def test_the_logins_open(small, client):
-    loading.add_people(loading.Project.objects.create(**loading.PROJECT), lambda line: None)
+def test_nothing_is_judged_over_a_persons_verdict(tiny, tmp_path):
+    project = load(tiny, tmp_path)
+    unit = project.audits.get(slug="audit-1").units.order_by("pk").first()
+    mine = loading_work._person("annotator1")
+    given = workflow.GivenReview(uuid=uuid4(), verdict="unsure", reason="ambiguous_ground")
+    workflow.record_review(unit, mine, given)
+    do_jobs(project)
+    review = Review.objects.get(unit=unit, annotator=mine)
+    assert (review.verdict, review.reason) == ("unsure", "ambiguous_ground")
+
+
+@pytest.mark.django_db
+def test_the_reviews_are_asked_for_once_and_only_after_the_last_scene(tiny, tmp_path):
+    project = load(tiny, tmp_path)
+    assert loading_work.ask_once_imagery_is_there(project, tiny) is None
+    *drawn, judged = do_jobs(project)
+    assert {job.kind for job in drawn} == {Job.Kind.DRAW_SCENES}
+    assert judged.kind == Job.Kind.JUDGE_DEMONSTRATION
+    assert loading_work.ask_once_imagery_is_there(project, tiny) is None
+
+
+@pytest.mark.django_db
+def test_long_drawing_does_not_stand_before_what_people_ask(tiny, tmp_path, settings):
+    project = load(tiny, tmp_path)
+    queues = {job.queue for job in project.jobs.filter(kind=Job.Kind.DRAW_SCENES)}
+    assert queues == {settings.SLOW_QUEUE} != {Job(kind=Job.Kind.LOAD_REGISTER).queue}
+    assert {queue.name for queue in settings.CELERY_TASK_QUEUES} >= queues | {"celery"}
+
+
+@pytest.mark.django_db
+def test_a_displaced_scene_is_a_source_that_carries_its_offset(tiny, project):
+    planned = replace(tiny.scenes[0], source="skyline", offset_m=(14.0, -9.0))
+    source = loading_imagery.source_of(project, planned)
+    assert (source.offset_east_m, source.offset_north_m) == (-14.0, 9.0)
+    assert source != loading_imagery.source_of(project, replace(planned, offset_m=(0.0, 0.0)))
+    assert not ImagerySource.objects.filter(slug="skyline-archive", may_train=True).exists()
+
+
+def test_the_truth_stays_in_a_file_that_nothing_reads(tiny, tmp_path, settings):
+    loading.write_files(tiny, tmp_path / "files", lambda line: None)
+    truth = tmp_path / "files" / "truth.json"
+    assert truth.stat().st_mode & 0o077 == 0
+    told = json.loads(truth.read_text())
+    assert {site["source_id"] for site in told["registers"]["survey"]["sites"]} == {f"FS-000{k}" for k in range(1, 5)}
+    readers = [
+        path
+        for folder in ("labels", "predictions", "asm_audit", "templates", "static")
+        for path in (settings.BASE_DIR / folder).rglob("*")
+        if path.suffix in (".py", ".html", ".js") and "truth.json" in path.read_text()
+    ]
+    assert [path.name for path in readers] == ["loading.py"]
+
+
+def test_files_written_twice_are_equal(tiny, tmp_path):
+    for name in ("one", "two"):
+        loading.write_files(replace(tiny), tmp_path / name, lambda line: None)
+    files = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert len(files) == 9
+    for name in files:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
+
+
+@pytest.mark.django_db
+def test_the_logins_open(tiny, client):
+    loading.add_people(Project.objects.create(**loading.PROJECT), lambda line: None)
     page = client.post("/login/", {"username": "annotator1", "password": "a quiet pass phrase"})
     assert page.status_code == 302

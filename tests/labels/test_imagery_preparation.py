@@ -1,7 +1,7 @@
+import math
 from datetime import date
 from pathlib import Path
 
-import math
 import numpy as np
 import pytest
 import rasterio

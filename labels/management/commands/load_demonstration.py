@@ -1,15 +1,77 @@
-from django.core.management.base import BaseCommand, CommandError
+"""Makes the demonstration project: a fictional country, its registers with known errors, imagery, audits, reviews.
 
+What a person needs to look around comes at once; imagery and reviews come as queued jobs, shown on the jobs page.
+"""
+
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from labels import jobs
 from labels.demonstration import loading
+from labels.demonstration.recipe import RECIPES
 from labels.errors import LabelsError
+from labels.management.progress import printer
+from labels.models import Job, Project
 
 
 class Command(BaseCommand):
-    help = "Make the demonstration project: a fictional country, its imagery, a register with known errors, an audit."
+    help = __doc__
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--recipe", choices=sorted(RECIPES), default="wandara", help="all of it, or a corner")
+        parser.add_argument("--files", type=Path, metavar="FOLDER", help="keep the registers' files and the truth here")
+        parser.add_argument("--now", action="store_true", help="do the jobs here, one after another, without a worker")
+        parser.add_argument(
+            "--wait", type=int, default=0, metavar="S", help="wait so many seconds at most for the first pictures"
+        )
 
     def handle(self, *args, **options) -> None:
         try:
-            project = loading.load(self.stdout.write)
+            project = self._load(options)
+            if options["now"]:
+                self._do_now(project)
+            elif options["wait"]:
+                self._wait(project, options["wait"])
         except LabelsError as error:
             raise CommandError(str(error), returncode=1) from error
-        self.stdout.write(f"The demonstration is ready: {project.name}.")
+        except KeyboardInterrupt:
+            raise CommandError("Interrupted; run the same command again to go on.", returncode=130) from None
+        self.stdout.write(f"The demonstration is ready: {project.name}.{self._still_to_come(project)}")
+
+    def _load(self, options: dict) -> Project:
+        recipe = RECIPES[options["recipe"]]
+        if options["files"]:
+            return loading.load(self.stdout.write, recipe=recipe, files=options["files"])
+        with TemporaryDirectory() as folder:
+            return loading.load(self.stdout.write, recipe=recipe, files=Path(folder))
+
+    def _do_now(self, project: Project) -> None:
+        """The reviews are asked for by the last of the imagery, so look again after each job."""
+        while job := self._waiting(project).order_by("pk").first():
+            self.stdout.write(str(job))
+            ended = jobs.run(job.pk)
+            if ended and ended.state != Job.State.DONE:
+                raise LabelsError(f"{ended} stopped: {ended.error or ended.state}")
+
+    def _wait(self, project: Project, seconds: int) -> None:
+        """Until the coarse pictures of the whole country are there."""
+        show, until = printer(self.stderr), time.monotonic() + seconds
+        while time.monotonic() < until:
+            first = loading.first_pictures(project)
+            if all(job.is_over for job in first):
+                break
+            show("first pictures", sum(round(100 * (job.share_done or 0)) for job in first), 100 * len(first))
+            time.sleep(0.5)
+
+    def _waiting(self, project: Project):
+        kinds = (Job.Kind.DRAW_SCENES, Job.Kind.JUDGE_DEMONSTRATION)
+        return project.jobs.filter(kind__in=kinds, state__in=[Job.State.QUEUED, Job.State.RUNNING])
+
+    def _still_to_come(self, project: Project) -> str:
+        n_jobs = self._waiting(project).count()
+        if not n_jobs:
+            return ""
+        return f" {n_jobs} jobs still bring imagery and reviews: see the project's jobs page."
