@@ -179,23 +179,23 @@ class SlowFields:
         v = (win.row + np.arange(win.height) + 0.5) * self._per - self._j0
         i, j = u.astype(int), v.astype(int)
         fu, fv = (u - i).astype(np.float32), (v - j).astype(np.float32)
-        first = j[0]
-        part = stack[..., first : j[-1] + 2, :]
+        # rows first, so that each step runs over all fields at once
+        part = np.moveaxis(stack[..., j[0] : j[-1] + 2, :], -2, 0)
         across = part[..., i] * (1 - fu)
         across += part[..., i + 1] * fu
-        j = j - first
-        fv = fv[:, None]
+        j = j - j[0]
+        fv = fv.reshape(-1, *[1] * (across.ndim - 1))
         if self._per > 0.3:
-            out = across[..., j, :] * (1 - fv)
-            out += across[..., j + 1, :] * fv
-            return out
-        out = np.empty((*stack.shape[:-2], win.height, win.width), np.float32)
-        rise = np.diff(across, axis=-2)
+            out = across[j] * (1 - fv)
+            out += across[j + 1] * fv
+            return np.moveaxis(out, 0, -2)
+        out = np.empty((win.height, *across.shape[1:]), np.float32)
+        rise = np.diff(across, axis=0)
         starts = [0, *(np.flatnonzero(np.diff(j)) + 1), win.height]
-        for k, (a, b) in enumerate(pairwise(starts)):
-            np.multiply(rise[..., k, None, :], fv[a:b], out=out[..., a:b, :])
-            out[..., a:b, :] += across[..., k, None, :]
-        return out
+        for k, (first, end) in enumerate(pairwise(starts)):
+            np.multiply(rise[k], fv[first:end], out=out[first:end])
+            out[first:end] += across[k]
+        return np.moveaxis(out, 0, -2)
 
     def one(self, name: str, win: PixelWindow) -> np.ndarray:
         """A field at the pixels of a part of the window."""
