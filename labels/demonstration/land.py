@@ -73,16 +73,14 @@ class Land:
         """Far out: nothing of the land is seen there."""
         out = np.zeros((len(FIELDS), CHUNK, CHUNK), np.float16)
         out[FIELDS.index("shade")] = 1
-        out[FIELDS.index("shore")] = np.maximum(shore, -20_000)[1:-1, 1:-1]
+        out[FIELDS.index("shore")] = _to_water(shore)[1:-1, 1:-1]
         out[FIELDS.index("river_gap")] = 700
         out[FIELDS.index("patch")] = self._noise(23, lattice, 700, 5, 0.6)[1:-1, 1:-1]
         return out, np.full((CHUNK, CHUNK), -1, np.int32)
 
     def _land(self, lattice: Lattice, shore: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         shade = self._shade(lattice, shore)
-        # over the slope of the field: metres to the water's edge, also where the shore lies flat
-        gy, gx = np.gradient(shore, LATTICE_M)
-        shore = np.clip(shore / np.maximum(np.hypot(gx, gy), 0.3), -20_000, 20_000)  # kept in half precision
+        shore = _to_water(shore)
         gap, nearest = self._river_gap(lattice)
         farm = self._farming(lattice, shore)
         north = ((lattice.y - self.country.y0) / (self.country.y1 - self.country.y0))[:, None]
@@ -207,6 +205,12 @@ class SlowFields:
         col = np.round((x + HALF_WORLD_M) / LATTICE_M).astype(int) - self._i0
         n_rows, n_cols = self.nearest.shape
         return np.clip(row, 0, n_rows - 1), np.clip(col, 0, n_cols - 1)
+
+
+def _to_water(shore: np.ndarray) -> np.ndarray:
+    """Metres to the water's edge, also where the shore lies flat: the field over its slope, for half precision."""
+    gy, gx = np.gradient(shore, LATTICE_M)
+    return np.clip(shore / np.maximum(np.hypot(gx, gy), 0.3), -20_000, 20_000)
 
 
 def _overlap(first: int, n: int, chunk: int) -> tuple[slice, slice]:
