@@ -185,7 +185,8 @@ class Painter:
         """Light (0..1) on a part of the ground beside a canopy of heights in metres."""
         sx, sy = self.sun.towards
         res, drop = resolution_m(zoom), float(np.tan(np.radians(self.sun.elevation_deg)))
-        rows, cols = where
+        soft = int(zoom >= BASE_ZOOM - 1)  # half-shadow, in pixels
+        rows, cols = (slice(part.start - soft, part.stop + soft) for part in where)
         dark = np.zeros((rows.stop - rows.start, cols.stop - cols.start), np.float32)
         for metres in SHADOW_STEPS_M:
             dx, dy = round(sx * metres / res), round(sy * metres / res)
@@ -193,8 +194,12 @@ class Painter:
                 above = tall[rows.start + dy : rows.stop + dy, cols.start + dx : cols.stop + dx]
                 np.maximum(dark, above - metres * drop, out=dark)
         dark -= 0.5
-        dark *= 1 / 3.0
-        return 1 - 0.52 * np.clip(dark, 0, 1)
+        dark *= 1 / 7.0
+        dark = np.clip(dark, 0, 1, out=dark)
+        if soft:
+            dark = dark[:-2] + 2 * dark[1:-1] + dark[2:]
+            dark = (dark[:, :-2] + 2 * dark[:, 1:-1] + dark[:, 2:]) * np.float32(1 / 16)
+        return 1 - 0.55 * dark
 
     def _draw_stamps(self, over: Overlay, *, layer: int) -> None:
         win = over.win

@@ -73,16 +73,14 @@ class Land:
         """Far out: nothing of the land is seen there."""
         out = np.zeros((len(FIELDS), CHUNK, CHUNK), np.float16)
         out[FIELDS.index("shade")] = 1
-        out[FIELDS.index("shore")] = np.maximum(shore, -20_000)[1:-1, 1:-1]
+        out[FIELDS.index("shore")] = _to_water(shore)[1:-1, 1:-1]
         out[FIELDS.index("river_gap")] = 700
         out[FIELDS.index("patch")] = self._noise(23, lattice, 700, 5, 0.6)[1:-1, 1:-1]
         return out, np.full((CHUNK, CHUNK), -1, np.int32)
 
     def _land(self, lattice: Lattice, shore: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         shade = self._shade(lattice, shore)
-        # over the slope of the field: metres to the water's edge, also where the shore lies flat
-        gy, gx = np.gradient(shore, LATTICE_M)
-        shore = np.clip(shore / np.maximum(np.hypot(gx, gy), 0.3), -20_000, 20_000)  # kept in half precision
+        shore = _to_water(shore)
         gap, nearest = self._river_gap(lattice)
         farm = self._farming(lattice, shore)
         north = ((lattice.y - self.country.y0) / (self.country.y1 - self.country.y0))[:, None]
@@ -179,23 +177,23 @@ class SlowFields:
         v = (win.row + np.arange(win.height) + 0.5) * self._per - self._j0
         i, j = u.astype(int), v.astype(int)
         fu, fv = (u - i).astype(np.float32), (v - j).astype(np.float32)
-        first = j[0]
-        part = stack[..., first : j[-1] + 2, :]
+        # rows first, so that each step runs over all fields at once
+        part = np.moveaxis(stack[..., j[0] : j[-1] + 2, :], -2, 0)
         across = part[..., i] * (1 - fu)
         across += part[..., i + 1] * fu
-        j = j - first
-        fv = fv[:, None]
+        j = j - j[0]
+        fv = fv.reshape(-1, *[1] * (across.ndim - 1))
         if self._per > 0.3:
-            out = across[..., j, :] * (1 - fv)
-            out += across[..., j + 1, :] * fv
-            return out
-        out = np.empty((*stack.shape[:-2], win.height, win.width), np.float32)
-        rise = np.diff(across, axis=-2)
+            out = across[j] * (1 - fv)
+            out += across[j + 1] * fv
+            return np.moveaxis(out, 0, -2)
+        out = np.empty((win.height, *across.shape[1:]), np.float32)
+        rise = np.diff(across, axis=0)
         starts = [0, *(np.flatnonzero(np.diff(j)) + 1), win.height]
-        for k, (a, b) in enumerate(pairwise(starts)):
-            np.multiply(rise[..., k, None, :], fv[a:b], out=out[..., a:b, :])
-            out[..., a:b, :] += across[..., k, None, :]
-        return out
+        for k, (first, end) in enumerate(pairwise(starts)):
+            np.multiply(rise[k], fv[first:end], out=out[first:end])
+            out[first:end] += across[k]
+        return np.moveaxis(out, 0, -2)
 
     def one(self, name: str, win: PixelWindow) -> np.ndarray:
         """A field at the pixels of a part of the window."""
@@ -207,6 +205,12 @@ class SlowFields:
         col = np.round((x + HALF_WORLD_M) / LATTICE_M).astype(int) - self._i0
         n_rows, n_cols = self.nearest.shape
         return np.clip(row, 0, n_rows - 1), np.clip(col, 0, n_cols - 1)
+
+
+def _to_water(shore: np.ndarray) -> np.ndarray:
+    """Metres to the water's edge, also where the shore lies flat: the field over its slope, for half precision."""
+    gy, gx = np.gradient(shore, LATTICE_M)
+    return np.clip(shore / np.maximum(np.hypot(gx, gy), 0.3), -20_000, 20_000)
 
 
 def _overlap(first: int, n: int, chunk: int) -> tuple[slice, slice]:

@@ -182,16 +182,21 @@ def torus_noise(rng: np.random.Generator, size: int, slope: float, low: float = 
     The amplitude falls as frequency to the power -`slope`; frequencies (in cycles per tile) outside
     [`low`, `high`] are left out.
     """
-    fy = np.fft.fftfreq(size)[:, None] * size
-    fx = np.fft.rfftfreq(size)[None, :] * size
-    radius = np.hypot(fx, fy)
-    radius[0, 0] = 1.0
-    amplitude = radius**-slope
+    radius, log_radius = _frequencies(size)
+    amplitude = np.exp(log_radius * -slope)
     amplitude[(radius < low) | (radius > high)] = 0.0
     amplitude[0, 0] = 0.0
-    spectrum = fft.rfft2(rng.standard_normal((size, size))) * amplitude
+    spectrum = fft.rfft2(rng.standard_normal((size, size)).astype(np.float32)) * amplitude
     field = fft.irfft2(spectrum, s=(size, size))
-    return (field / field.std()).astype(np.float32)
+    return field / field.std()
+
+
+@lru_cache(maxsize=2)
+def _frequencies(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Length of the wave vector in cycles per tile, and its logarithm, for the half plane that `rfft2` gives."""
+    radius = np.hypot(np.fft.rfftfreq(size)[None, :] * size, np.fft.fftfreq(size)[:, None] * size).astype(np.float32)
+    radius[0, 0] = 1.0
+    return radius, np.log(radius)
 
 
 def smoothstep(low: float, high: float, value: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from labels.demonstration.windows import BASE_ZOOM
 
 TILE_PX = 1024
 OPTICS_BLUR_PX = 0.8
+STRIP_PX = 64  # rows that are worked on at once
 
 
 @dataclass(frozen=True)
@@ -79,24 +80,33 @@ def _crowns(rng, size: int, cell: int, radius: tuple[float, float], keep: float,
     tone = rng.normal(0, 1, (n, n)).astype(np.float32)
     squash = rng.uniform(0.85, 1.2, (n, n)).astype(np.float32)
 
-    yy, xx = np.mgrid[0:size, 0:size].astype(np.float32)
-    py, px = yy % cell + warp[0], xx % cell + warp[1]
     best = np.zeros((size, size), np.float32)
     best_tone = np.zeros((size, size), np.float32)
-    for dy in (-1, 0, 1):
-        for dx in (-1, 0, 1):
+    column = np.arange(size, dtype=np.float32)
+    for first in range(0, size, STRIP_PX):
+        rows = slice(first, first + STRIP_PX)
+        py = (column[rows] % cell)[:, None] + warp[0][rows]
+        px = column % cell + warp[1][rows]
+        for dy in (-1, 0, 1):
+            for dx in (-1, 0, 1):
 
-            def near(values, dy=dy, dx=dx):
-                return np.repeat(np.repeat(np.roll(values, (-dy, -dx), (0, 1)), cell, 0), cell, 1)
+                def near(values, dy=dy, dx=dx, rows=rows):
+                    return _enlarged(values, dy, dx, rows, cell)
 
-            rr = near(r)
-            dist2 = ((py - near(cy) - dy * cell) * near(squash)) ** 2 + (px - near(cx) - dx * cell) ** 2
-            dome = 1 - dist2 / (rr * rr)
-            height = np.where(dome > 0, near(lift) + 1.15 * rr * np.sqrt(np.maximum(dome, 0)), 0)
-            higher = height > best
-            best = np.where(higher, height, best)
-            best_tone = np.where(higher, near(tone), best_tone)
+                rr = near(r)
+                dist2 = ((py - near(cy) - dy * cell) * near(squash)) ** 2 + (px - near(cx) - dx * cell) ** 2
+                dome = 1 - dist2 / (rr * rr)
+                height = np.where(dome > 0, near(lift) + 1.15 * rr * np.sqrt(np.maximum(dome, 0)), 0)
+                higher = height > best[rows]
+                best[rows] = np.where(higher, height, best[rows])
+                best_tone[rows] = np.where(higher, near(tone), best_tone[rows])
     return best, best_tone
+
+
+def _enlarged(values: np.ndarray, dy: int, dx: int, rows: slice, cell: int) -> np.ndarray:
+    """Values of cells, moved by whole cells on the torus, at the pixels of some rows."""
+    cells = (np.arange(rows.start // cell, rows.stop // cell) + dy) % len(values)
+    return np.repeat(np.repeat(np.roll(values[cells], -dx, 1), cell, 1), cell, 0)
 
 
 def _light(height: np.ndarray, sun: Sun, reach_px: int, relief: float) -> tuple[np.ndarray, np.ndarray]:
@@ -193,29 +203,30 @@ def _parcels(rng, size: int, cell: int) -> tuple[np.ndarray, np.ndarray, np.ndar
     cy = jitter[0] + (np.arange(n) * cell)[:, None]
     cx = jitter[1] + (np.arange(n) * cell)[None, :]
     warp = [torus_noise(rng, size, 1.8, 8, 60) * 4.0 + torus_noise(rng, size, 1.0, 120, 300) * 0.5 for _ in range(2)]
-    yy, xx = np.mgrid[0:size, 0:size].astype(np.float32)
     first = np.full((size, size), 1e9, np.float32)
     second = first.copy()
     ident = np.zeros((size, size), np.int32)
     ids = np.arange(n * n, dtype=np.int32).reshape(n, n)
-    for dy in (-1, 0, 1):
-        for dx in (-1, 0, 1):
+    column = np.arange(size, dtype=np.float32)
 
-            def near(values, dy=dy, dx=dx):
-                return np.repeat(np.repeat(np.roll(values, (-dy, -dx), (0, 1)), cell, 0), cell, 1)
+    def gap(p, c):
+        d = np.abs(p - c)
+        return np.minimum(d, size - d)
 
-            def gap(p, c):
-                d = np.abs(p - c)
-                return np.minimum(d, size - d)
-
-            # a mix of city-block and straight distance: parcels with corners, not honeycombs
-            a = gap((yy + warp[0]) % size, near(cy))
-            b = gap((xx + warp[1]) % size, near(cx))
-            d = 0.6 * np.maximum(a, b) + 0.4 * np.hypot(a, b)
-            nearer = d < first
-            second = np.where(nearer, first, np.minimum(second, d))
-            ident = np.where(nearer, near(ids), ident)
-            first = np.where(nearer, d, first)
+    for start in range(0, size, STRIP_PX):
+        rows = slice(start, start + STRIP_PX)
+        y, x = (column[rows][:, None] + warp[0][rows]) % size, (column + warp[1][rows]) % size
+        for dy in (-1, 0, 1):
+            for dx in (-1, 0, 1):
+                # a mix of city-block and straight distance: parcels with corners, not honeycombs
+                a = gap(y, _enlarged(cy, dy, dx, rows, cell))
+                b = gap(x, _enlarged(cx, dy, dx, rows, cell))
+                d = 0.6 * np.maximum(a, b) + 0.4 * np.sqrt(a * a + b * b)
+                nearer = d < first[rows]
+                second[rows] = np.where(nearer, first[rows], np.minimum(second[rows], d))
+                ident[rows] = np.where(nearer, _enlarged(ids, dy, dx, rows, cell), ident[rows])
+                first[rows] = np.where(nearer, d, first[rows])
+    yy, xx = column[:, None], column[None, :]
     centre = np.stack([cy.ravel(), cx.ravel()], axis=1)
     home = np.stack([np.round((yy - centre[ident, 0]) / size), np.round((xx - centre[ident, 1]) / size)])
     return ident, second - first, centre, home.astype(np.int8)

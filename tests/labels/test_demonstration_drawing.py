@@ -2,7 +2,11 @@
 
 import io
 import itertools
+import subprocess
+import sys
+import time
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +20,7 @@ from labels.demonstration.scenes import REGISTRATION_OFFSET_M, Scene, SceneWrite
 from labels.demonstration.terrain import Country, to_lonlat
 
 BEFORE, AFTER = date(2019, 2, 9), date(2024, 1, 14)
+HAMLET = {"bounds": (0.30, 1.10, 0.36, 1.18), "n_mines": 6, "n_industrial": 1, "n_towns": 2}
 SMALL = (0.30, 1.10, 0.44, 1.25)  # not square, west unlike south
 
 
@@ -72,6 +77,54 @@ def test_scenes_written_twice_are_equal_bytes(country, tmp_path):
         assert scene.crs.to_epsg() == 3857
         assert scene.dataset_mask().min() == 255
         assert scene.res[0] == pytest.approx(resolution_m(16))
+
+
+@pytest.fixture(scope="module")
+def hamlet():
+    """A country of a few minutes' walk."""
+    return Country(seed=5, **HAMLET)
+
+
+def two_scenes(country):
+    """Two small scenes of one date, with clouds and discs, over different ground."""
+    scenes = []
+    for k, (thing, source, zoom) in enumerate(
+        ((country.mines[0], "archive", 16), (country.settlements[0], "skyline", 17))
+    ):
+        disc = np.array([[thing.x, thing.y, 420.0]])
+        scenes.append(Scene(f"scene-{k}", source, AFTER, zoom, around(thing, 450), disc, clouds=0.1 * k))
+    return scenes
+
+
+def test_scenes_are_equal_bytes_in_any_order_and_process(hamlet, tmp_path):
+    first, second = two_scenes(hamlet)
+    alone = SceneWriter(hamlet)
+    alone.write(second, tmp_path / "alone.tif")
+    together = SceneWriter(Country(seed=5, **HAMLET))
+    together.write(first, tmp_path / "first.tif")
+    together.write(second, tmp_path / "after.tif")
+    wanted = (tmp_path / "alone.tif").read_bytes()
+    assert (tmp_path / "after.tif").read_bytes() == wanted
+    program = (
+        "import sys; from pathlib import Path; from tests.labels.test_demonstration_drawing import *\n"
+        "country = Country(seed=5, **HAMLET)\n"
+        "SceneWriter(country).write(two_scenes(country)[1], Path(sys.argv[1]))"
+    )
+    for name in ("one.tif", "two.tif"):
+        subprocess.run([sys.executable, "-c", program, str(tmp_path / name)], check=True, cwd=Path(__file__).parents[2])
+        assert (tmp_path / name).read_bytes() == wanted
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_a_small_country_of_any_seed_is_drawn_within_seconds(seed, tmp_path):
+    started = time.process_time()
+    small = Country(seed=seed, bounds=(0.30, 1.10, 0.38, 1.18), n_mines=8)
+    assert len(small.mines) == 8
+    scene = Scene("small", "skyline", AFTER, 17, around(small.mines[0], 300))
+    SceneWriter(small).write(scene, tmp_path / "small.tif")
+    assert time.process_time() - started < 12  # 3 on an idle core
+    with rasterio.open(tmp_path / "small.tif") as written:
+        assert written.read().std() > 15
 
 
 def test_a_mine_is_absent_before_it_opened(country, painter):
