@@ -15,7 +15,7 @@ from labels.demonstration.noise import torus_noise
 from labels.demonstration.windows import BASE_ZOOM
 
 TILE_PX = 1024
-OPTICS_BLUR_PX = 0.8
+OPTICS_BLUR_PX = 1.3
 STRIP_PX = 64  # rows that are worked on at once
 
 
