@@ -9,6 +9,8 @@ os.environ.setdefault("CPL_VSIL_CURL_ALLOWED_EXTENSIONS", ".none")
 os.environ.setdefault("GDAL_DISABLE_READDIR_ON_OPEN", "EMPTY_DIR")
 os.environ.setdefault("GDAL_HTTP_MAX_RETRY", "0")
 os.environ.setdefault("VRT_SHARED_SOURCE", "0")
+# Several processes share the cores: threads of the matrix library would only spin against each other.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.pop("PROJ_LIB", None)  # a stray PROJ database would shadow the wheel's
 os.environ.pop("PROJ_DATA", None)
 
