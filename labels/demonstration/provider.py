@@ -57,7 +57,10 @@ class TileStore:
             "dates": [on.isoformat() for on in DATES],
             "minzoom": MIN_ZOOM,
             "maxzoom": BASE_ZOOM,
-            "bounds": [west - MARGIN_DEG, south - MARGIN_DEG, east + MARGIN_DEG, north + MARGIN_DEG],
+            "bounds": [
+                round(edge, 6)
+                for edge in (west - MARGIN_DEG, south - MARGIN_DEG, east + MARGIN_DEG, north + MARGIN_DEG)
+            ],
         }
 
     def tile(self, on: str, z: int, x: int, y: int) -> bytes:
