@@ -12,21 +12,15 @@ SIZE_PX = 512
 TILE_PX = 256
 
 
-def default_pair(unit: dict) -> list[dict]:
-    """The latest image before the report and the newest one; static/js/choosing.js makes the same choice."""
-    images, ends = unit["images"], unit["report"]["ends"]
-    dated = [image for image in images if image["captured_on"]]
-    before = [image for image in dated if ends and image["captured_on"] <= ends]
-    newest = dated[-1:] or images[-1:]
-    left = before[-1:] or dated[:1] or images[:1]
-    return left + [image for image in newest if image not in left]
+def _pair(unit: dict) -> list[dict]:
+    return [unit["images"][index] for index in unit["pair"]]
 
 
 def pictures(unit: dict) -> list[dict]:
     """For each image of the pair: its tiles with their place in a SIZE_PX square centred on the reported point."""
     x, y = _pixel(*unit["point"])
     left, top = x - SIZE_PX / 2, y - SIZE_PX / 2
-    return [{"image": image, "tiles": _tiles(image, left, top), "size": SIZE_PX} for image in default_pair(unit)]
+    return [{"image": image, "tiles": _tiles(image, left, top), "size": SIZE_PX} for image in _pair(unit)]
 
 
 def _tiles(image: dict, left: float, top: float) -> list[dict]:
@@ -57,7 +51,7 @@ def images_seen(unit: dict) -> list[GivenImage]:
             zoom=ZOOM,
             views=[view],
         )
-        for number, image in enumerate(default_pair(unit), start=1)
+        for number, image in enumerate(_pair(unit), start=1)
     ]
 
 

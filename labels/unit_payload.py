@@ -4,6 +4,7 @@ Hidden (absent, not only unseen): name, agency, worker count, status, qualificat
 """
 
 from labels import geo, rules
+from labels.imagery.choosing import default_pair
 from labels.imagery.scenes import images_at
 from labels.models import Placement, SampleUnit
 
@@ -15,6 +16,8 @@ def payload(unit: SampleUnit) -> dict:
     told, audit = unit.observation, unit.audit
     lon, lat = told.point.x, told.point.y
     period = rules.report_period(told.observed_on, told.date_precision)
+    ends = period[1].isoformat() if period else None
+    images = images_at(audit.project, lon, lat, unit.search_radius_m)
     return {
         "unit": str(unit.uuid),
         "point": [lon, lat],
@@ -23,7 +26,7 @@ def payload(unit: SampleUnit) -> dict:
         "report": {
             "date": told.observed_on.isoformat() if told.observed_on else None,
             "precision": told.date_precision,
-            "ends": period[1].isoformat() if period else None,
+            "ends": ends,
         },
         "minerals": told.minerals_original,
         "location_method": told.location_method,
@@ -31,7 +34,9 @@ def payload(unit: SampleUnit) -> dict:
         "cell": list(geo.grid_cell_bounds(geo.grid_cell_id(lon, lat))),
         "polygon": told.polygon.coords if told.polygon else None,
         "neighbours": neighbours(unit),
-        "images": images_at(audit.project, lon, lat, unit.search_radius_m),
+        "images": images,
+        # Indexes of the images to show first, the earlier one first.
+        "pair": default_pair(images, ends),
     }
 
 

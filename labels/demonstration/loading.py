@@ -87,17 +87,18 @@ def load(say: Say, *, recipe: Recipe = RECIPES["wandara"], files: Path) -> Proje
     if not _has_audits(project):
         write_files(recipe, files, say)
         add_areas(project, recipe, files, say)
-        for name in FILES:
+        for name in REGISTERS:
             add_register(project, name, files, say)
-            add_audit(project, name, recipe, say)
         add_cell_search(project, recipe, say)
+        for name in AUDITS:  # the newest is shown first
+            add_audit(project, name, recipe, say)
     ask_for_the_rest(project, recipe, say)
     return project
 
 
 def _has_audits(project: Project) -> bool:
     """Whether the last step at once was done: drawing the country only to find that costs ten seconds."""
-    return project.audits.filter(slug=loading_work.CELL_SEARCH["slug"]).exists()
+    return project.audits.filter(slug=loading_work.AUDITED["cadastre"]).exists()
 
 
 def _quietly(command: str, *arguments, **options) -> None:
@@ -224,6 +225,8 @@ def add_audit(project: Project, name: str, recipe: Recipe, say: Say) -> None:
 
 
 def add_cell_search(project: Project, recipe: Recipe, say: Say) -> None:
+    if project.audits.filter(slug=loading_work.CELL_SEARCH["slug"]).exists():
+        return
     audit = workflow.open_cell_search(
         project=project,
         **loading_work.CELL_SEARCH,

@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='job',
             name='kind',
-            field=models.CharField(choices=[('load_register', 'register import'), ('load_areas', 'area import'), ('load_imagery', 'imagery preparation'), ('place_records', 'placing of records in areas'), ('open_audit', 'drawing of an audit'), ('make_release', 'release'), ('draw_scenes', "drawing of the demonstration's imagery"), ('judge_demonstration', "the demonstration's reviews")], max_length=40, verbose_name='kind'),
+            field=models.CharField(choices=[('load_register', 'register import'), ('load_areas', 'area import'), ('load_imagery', 'imagery preparation'), ('place_records', 'placing of records in areas'), ('open_audit', 'drawing of an audit'), ('make_release', 'release'), ('draw_scenes', "demonstration imagery"), ('judge_demonstration', "demonstration reviews")], max_length=40, verbose_name='kind'),
         ),
     ]

@@ -29,8 +29,8 @@ class Job(models.Model):
         PLACE_RECORDS = "place_records", _("placing of records in areas")
         OPEN_AUDIT = "open_audit", _("drawing of an audit")
         MAKE_RELEASE = "make_release", _("release")
-        DRAW_SCENES = "draw_scenes", _("drawing of the demonstration's imagery")
-        JUDGE_DEMONSTRATION = "judge_demonstration", _("the demonstration's reviews")
+        DRAW_SCENES = "draw_scenes", _("demonstration imagery")
+        JUDGE_DEMONSTRATION = "judge_demonstration", _("demonstration reviews")
 
     MAX_ATTEMPTS = 3
     # Long rows of work, asked for at once by a program: they have a queue of their own, so that what a person asks for

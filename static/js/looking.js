@@ -1,6 +1,6 @@
 // What was really looked at for one unit: which images, which views of them, for how long, how much of the search disc.
 
-import { predates } from 'choosing'
+import { predates } from 'dating'
 import { Disc } from 'disc'
 
 const IDLE_MS = 60_000 // a pause longer than this is no thinking time

@@ -1,7 +1,7 @@
 // The review loop: one unit on screen, three ready behind it, verdicts kept until the server has answered.
 
 import { Server } from 'api'
-import { defaultPair, relation } from 'choosing'
+import { relation } from 'dating'
 import { check, Detail } from 'detail'
 import { Looking, sendable } from 'looking'
 import { Notices } from 'notices'
@@ -48,13 +48,13 @@ const unit = () => units[0]
 function show() {
   if (!units.length) return waitForUnits()
   $('finished').hidden = true
-  const pair = defaultPair(unit().images, unit().report.ends)
+  const pair = unit().pair.length === 1 ? [null, unit().pair[0]] : unit().pair
   look = new Looking(unit(), [null, null])
   mark = null
   others = []
   closeReasons()
   maps.show(unit())
-  panes.forEach((_, pane) => setImage(pane, pair[pane]))
+  panes.forEach((_, pane) => setImage(pane, pair[pane] ?? null))
   detail.clear()
   describe()
   say('')
@@ -332,8 +332,7 @@ async function prefetch() {
   drawReady()
   for (const each of units.slice(1, N_AHEAD)) {
     if (each.isReady) continue
-    const pair = defaultPair(each.images, each.report.ends).filter((index) => index !== null)
-    await maps.prefetch(each, pair.map((index) => each.images[index]))
+    await maps.prefetch(each, each.pair.map((index) => each.images[index]))
     each.isReady = true
     drawReady()
   }

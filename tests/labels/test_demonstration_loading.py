@@ -97,11 +97,21 @@ def test_it_loads_once_and_twice_with_equal_bytes(tiny, tmp_path, monkeypatch):
 @pytest.mark.django_db
 def test_what_it_holds_is_judged_settled_and_checked(tiny, tmp_path):
     project = load(tiny, tmp_path)
-    do_jobs(project)
+    assert loading_work.ask_once_imagery_is_there(project, tiny) is None
+    unit, person = project.audits.get(slug="audit-1").units.order_by("pk").first(), loading_work._person("annotator1")
+    given = workflow.GivenReview(uuid=uuid4(), verdict="unsure", reason="cloud")
+    workflow.record_review(unit, person, given)
+
+    *drawn, judged = do_jobs(project)
+    assert {job.kind for job in drawn} == {Job.Kind.DRAW_SCENES}
+    assert judged.kind == Job.Kind.JUDGE_DEMONSTRATION
+    assert loading_work.ask_once_imagery_is_there(project, tiny) is None
+    # What a person judged meanwhile stands.
+    assert Review.objects.get(unit=unit, annotator=person).uuid == given.uuid
     survey, cadastre, cells = (project.audits.get(slug=slug) for slug in ("audit-1", "audit-2", "cell-search"))
     for audit, n in ((survey, 4), (cadastre, 5)):
         judged = [outcome for outcome in ground_truth.outcomes(audit) if outcome.n_reviews]
-        assert [outcome.n_reviews for outcome in judged] == [2] * n
+        assert {outcome.n_reviews for outcome in judged} <= {2, 3} and len(judged) == n
         assert not any(outcome.state == ground_truth.State.DISPUTED for outcome in judged)
     assert cells.closed_at is not None
     assert cells.units.filter(reviews__verdict__in=["searched", "unsure"]).distinct().count() == 4
@@ -132,28 +142,6 @@ def test_a_stopped_job_goes_on_where_it_stopped(tiny, tmp_path, monkeypatch):
     assert Scene.objects.filter(uuid=kept).exists()
     assert Scene.objects.count() == len(tiny.scenes)
     assert Review.objects.exists()
-
-
-@pytest.mark.django_db
-def test_nothing_is_judged_over_a_persons_verdict(tiny, tmp_path):
-    project = load(tiny, tmp_path)
-    unit = project.audits.get(slug="audit-1").units.order_by("pk").first()
-    mine = loading_work._person("annotator1")
-    given = workflow.GivenReview(uuid=uuid4(), verdict="unsure", reason="ambiguous_ground")
-    workflow.record_review(unit, mine, given)
-    do_jobs(project)
-    review = Review.objects.get(unit=unit, annotator=mine)
-    assert (review.verdict, review.reason) == ("unsure", "ambiguous_ground")
-
-
-@pytest.mark.django_db
-def test_the_reviews_are_asked_for_once_and_only_after_the_last_scene(tiny, tmp_path):
-    project = load(tiny, tmp_path)
-    assert loading_work.ask_once_imagery_is_there(project, tiny) is None
-    *drawn, judged = do_jobs(project)
-    assert {job.kind for job in drawn} == {Job.Kind.DRAW_SCENES}
-    assert judged.kind == Job.Kind.JUDGE_DEMONSTRATION
-    assert loading_work.ask_once_imagery_is_there(project, tiny) is None
 
 
 @pytest.mark.django_db

@@ -1,16 +1,6 @@
-// Which two images of a unit to show first, and how an image lies to the report.
+// How an image lies to the report.
 
 const years = new Intl.NumberFormat(document.documentElement.lang, { maximumFractionDigits: 1, minimumFractionDigits: 1 })
-
-/** Indexes of [left, right]: the latest image before the report and the newest one (labels/plain_review.py agrees). */
-export function defaultPair(images, reportEnds) {
-  const dated = images.map((image, index) => ({ ...image, index })).filter((image) => image.captured_on)
-  const before = dated.filter((image) => reportEnds && image.captured_on <= reportEnds)
-  const newest = dated.at(-1)?.index ?? images.length - 1
-  const left = before.at(-1)?.index ?? dated[0]?.index ?? 0
-  if (images.length === 0) return [null, null]
-  return left === newest ? [newest > 0 ? newest - 1 : null, newest] : [left, newest]
-}
 
 /** Whether the image is known to be no later than the report: it cannot support a reject. */
 export const predates = (image, reportEnds) => Boolean(image.captured_on && reportEnds && image.captured_on <= reportEnds)
