@@ -116,7 +116,7 @@ def plan_scenes(country: Country, registers: list[Register]) -> list[Scene]:
             bounds = (float(x), south, float(min(x + STRIP_M, east)), north)
             kept = _reaching(points, bounds)
             if len(kept):
-                clouds = 0.06 if (k + which) % 4 == 1 else 0.0
+                clouds = 0.06 if (k + 3 * which) % 7 == 1 else 0.0
                 corner = which == 0 and k == len(edges) - 2
                 scenes.append(
                     Scene(f"archive-{on:%Y%m%d}-{k + 1}", "archive", on, zoom_for(2.4), bounds, kept, clouds, corner)
