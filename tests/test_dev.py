@@ -117,6 +117,14 @@ class TestPort:
         with pytest.raises(dev.Trouble, match="No port from 8765"):
             dev.take_port(8765, take=lambda port: None)
 
+    def test_the_provider_takes_another_where_its_own_is_held(self, clone):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            held = server.getsockname()[1]
+            dev.write_state({**dev.read_state(), "provider_port": held})
+            assert dev.choose_provider_port() == ()
+        assert dev.read_state()["provider_port"] > held
+        assert dev.provider_command()[-1] == str(dev.read_state()["provider_port"])
+
     def test_nobody_else_gets_a_port_that_is_held(self):
         with socket.create_server(("127.0.0.1", 0)) as server:
             assert dev.listen_on(server.getsockname()[1]) is None
