@@ -4,6 +4,7 @@ A careful annotator misses few mines and takes little else for one; a hasty one 
 and is taken in by kilns, quarries and bare fields. What they answer follows from the generator they are given.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -12,6 +13,9 @@ from scipy.spatial import cKDTree
 
 from labels.demonstration.registers import SEARCH_RADIUS_M, Truth, nearest_dug
 from labels.demonstration.terrain import CELL_DEG, Country, Mine, to_lonlat, to_metres
+
+Clouded = Callable[[np.ndarray, np.ndarray], np.ndarray]
+HIDDEN_FOR_UNSURE = 0.1  # share of the search disc under clouds
 
 
 @dataclass(frozen=True)
@@ -67,8 +71,10 @@ class Answer:
     size_class: str = ""
     signs: tuple[str, ...] = ()
     confidence: int | None = None
+    is_same_mine: bool = False
     note: str = ""
     seconds: float = 10.0
+    mine: int | None = None  # number of the mine that was seen
 
 
 class Annotator:
@@ -80,10 +86,13 @@ class Annotator:
     looks : tuple of date
         The images looked at, oldest first.
     skill : Skill
+    clouded : callable
+        Of places x, y (metres, arrays of one shape): whether clouds hide them on the newest image.
     """
 
-    def __init__(self, country: Country, looks: tuple[date, ...], skill: Skill):
+    def __init__(self, country: Country, looks: tuple[date, ...], skill: Skill, clouded: Clouded | None = None):
         self.country, self.looks, self.skill = country, looks, skill
+        self._clouded = clouded or (lambda x, y: np.zeros(np.shape(x), bool))
         self._visible = {m.ident: m for m in country.mines if any(m.is_visible(on) for on in looks)}
         self._in_tree = list(self._visible.values())
         self._tree = cKDTree([(m.x, m.y) for m in self._in_tree])
@@ -99,7 +108,9 @@ class Annotator:
     def _look(self, fact: Truth, point, rng, is_licence: bool) -> Answer:
         skill, chance = self.skill, rng.uniform()
         if fact.expected_verdict == "unsure":
-            return Answer(verdict="unsure", reason="no_image")
+            return Answer(verdict="unsure", reason=fact.expected_reason)
+        if self._is_hidden(fact, point):
+            return Answer(verdict="unsure", reason="cloud")
         if chance < skill.hesitates:
             return Answer(verdict="unsure", reason=str(rng.choice(["ambiguous_ground", "could_be_hidden"])))
         if fact.expected_verdict == "reject":
@@ -115,8 +126,26 @@ class Annotator:
             return self._mine_seen("move", wrong, there, point, fact, rng)
         expected = (fact.expected_lon, fact.expected_lat)
         seen = self._mine_seen(fact.expected_verdict, mine, expected, point, fact, rng)
-        also = tuple((*map(float, to_lonlat(m.x, m.y)), "artisanal") for m in others if rng.uniform() < 0.12)[:3]
-        return replace(seen, other_mines=also)
+        also = tuple(self._other(m, rng) for m in others if rng.uniform() < 0.12)[:3]
+        says_same = fact.expected_same_mine and rng.uniform() >= 2 * skill.takes_another
+        return replace(seen, other_mines=also, is_same_mine=says_same)
+
+    def _is_hidden(self, fact: Truth, point) -> bool:
+        """Clouds hide what the verdict would stand on: much of an empty disc, or a mine that only the newest shows."""
+        x, y = to_metres(*point)
+        if fact.expected_verdict == "reject":
+            k = np.arange(300) + 0.5  # a sunflower: even over the disc
+            away, angle = SEARCH_RADIUS_M[fact.precision] * np.sqrt(k / 300), k * 2.399963
+            return bool(self._clouded(x + away * np.cos(angle), y + away * np.sin(angle)).mean() > HIDDEN_FOR_UNSURE)
+        mine = self._visible[fact.expected_mine]
+        at = to_metres(fact.expected_lon, fact.expected_lat)
+        is_new = not any(mine.is_visible(on) for on in self.looks[:-1])
+        return is_new and bool(self._clouded(*map(np.atleast_1d, at))[0])
+
+    def _other(self, mine: Mine, rng) -> tuple[float, float, str]:
+        x, y = np.array([mine.x, mine.y]) + rng.normal(0, self.skill.blur_m, 2)
+        lon, lat = to_lonlat(x, y)
+        return round(float(lon), 7), round(float(lat), 7), _type_of(mine)
 
     def _seen_on(self, mine: Mine) -> date:
         return max(on for on in self.looks if mine.is_visible(on))
@@ -160,12 +189,17 @@ class Annotator:
         return Answer(
             verdict=verdict,
             mark=self._marked(at, point, 0.97 * SEARCH_RADIUS_M[fact.precision], rng) if verdict == "move" else None,
-            mine_type="both" if mine.setting == "fringe" and rng.uniform() < 0.6 else "artisanal",
+            mine_type=_type_of(mine) if rng.uniform() < 0.8 else "artisanal",
             activity=activity,
             size_class=_size_class(mine, self._seen_on(mine)),
             signs=_signs(mine),
-            confidence=self._confidence(4.4 if is_active else 3.4, rng),
+            confidence=self._confidence(4.4 if is_active else 3.4, rng, most=self._most_confident(mine)),
+            mine=mine.ident,
         )
+
+    def _most_confident(self, mine: Mine) -> int:
+        """Unmistakable is what two dates show."""
+        return 5 if sum(mine.is_visible(on) for on in self.looks) > 1 else 4
 
     def _marked(self, at, point, reach_m: float, rng) -> tuple[float, float]:
         """A click on a place: blurred by the hand, and never beyond the search disc."""
@@ -175,8 +209,8 @@ class Annotator:
         lon, lat = to_lonlat(x0 + dx * inside, y0 + dy * inside)
         return round(float(lon), 7), round(float(lat), 7)
 
-    def _confidence(self, usual: float, rng) -> int | None:
-        value = int(np.clip(round(rng.normal(usual, 0.6)), 1, 5))
+    def _confidence(self, usual: float, rng, most: int = 5) -> int | None:
+        value = int(np.clip(round(rng.normal(usual, 0.6)), 1, most))
         return value if rng.uniform() < self.skill.states_confidence else None
 
     # cells ----------------------------------------------------------------------------------------------------------
@@ -193,10 +227,30 @@ class Annotator:
             place = dug_place_in(mine, cell, self._seen_on(mine))
             misses = self.skill.misses * (1 if mine.is_active(self.looks[-1]) else 2)
             if place is not None and rng.uniform() >= misses:
-                marks.append((*place, "both" if mine.setting == "fringe" else "artisanal"))
+                marks.append((*place, _type_of(mine)))
+        if not marks and rng.uniform() < self.skill.imagines:
+            lon, lat = ((k + rng.uniform(0.1, 0.9)) * CELL_DEG for k in cell)
+            marks.append((round(float(lon), 7), round(float(lat), 7), "artisanal"))
+        marks += [(*place, "commercial") for place in self._industrial_in(cell)]
         return Answer(
             verdict="searched", other_mines=tuple(marks), confidence=self._confidence(4.0, rng), seconds=seconds
         )
+
+    def _industrial_in(self, cell: tuple[int, int]) -> list[tuple[float, float]]:
+        """A place on each industrial mine with ground in the cell."""
+        found = []
+        for area in self.country.commercial_areas:
+            ring = area.rings[0]
+            points = np.concatenate([ring.mean(axis=0) * (1 - k) + ring * k for k in (0.0, 0.35, 0.7, 0.95)])
+            inside = (np.floor(points / CELL_DEG) == cell).all(axis=1)
+            if inside.any():
+                lon, lat = points[np.flatnonzero(inside)[0]]
+                found.append((round(float(lon), 7), round(float(lat), 7)))
+        return found
+
+
+def _type_of(mine: Mine) -> str:
+    return "both" if mine.setting == "fringe" else "artisanal"
 
 
 def dug_place_in(mine: Mine, cell: tuple[int, int], on: date) -> tuple[float, float] | None:
@@ -246,6 +300,8 @@ _NOTES = {
     "no_activity": ("Whole licence area under trees.",),
     "ambiguous_ground": ("Could be a sand bar.", "Sol nu, peut-être un champ."),
     "could_be_hidden": ("Paths lead under the canopy.",),
+    "cloud": ("Cloud over the middle in 2024.",),
+    "several_candidates": ("Two pits, equally far.",),
     "no_image": ("No image at this place: are the axes swapped?",),
 }
 

@@ -22,6 +22,7 @@ from labels import workflow
 from labels.demonstration import answers, loading_imagery, loading_work, registers
 from labels.demonstration.recipe import LOOKS, RECIPES, Recipe
 from labels.demonstration.terrain import feature_collection
+from labels.errors import BadInput
 from labels.models import Job, Membership, Project
 from labels.models.projects import Role
 
@@ -83,6 +84,7 @@ Say = Callable[[str], None]
 def load(say: Say, *, recipe: Recipe = RECIPES["wandara"], files: Path) -> Project:
     """Make whatever of the demonstration is missing, the files its registers come in included, and ask for the rest."""
     project, _ = Project.objects.get_or_create(slug=PROJECT["slug"], defaults=PROJECT)
+    _refuse_another_recipe(project, recipe)
     add_people(project, say)
     if not _has_audits(project):
         write_files(recipe, files, say)
@@ -94,6 +96,15 @@ def load(say: Say, *, recipe: Recipe = RECIPES["wandara"], files: Path) -> Proje
             add_audit(project, name, recipe, say)
     ask_for_the_rest(project, recipe, say)
     return project
+
+
+def _refuse_another_recipe(project: Project, recipe: Recipe) -> None:
+    others = project.jobs.filter(kind=Job.Kind.DRAW_SCENES).exclude(parameters__recipe=recipe.name)
+    if other := others.first():
+        raise BadInput(
+            f"The project {project.slug} holds the demonstration {other.parameters['recipe']!r}; load"
+            f" {recipe.name!r} into a database of its own."
+        )
 
 
 def _has_audits(project: Project) -> bool:
@@ -248,6 +259,7 @@ def _person(username: str):
 @transaction.atomic
 def ask_for_the_rest(project: Project, recipe: Recipe, say: Say) -> None:
     """A job for each part of the imagery that no living job brings; the reviews follow the last of them."""
+    loading_work.one_at_a_time(project)
     n_asked = 0
     for parameters in loading_imagery.all_parameters(recipe):
         if not _is_asked(project, Job.Kind.DRAW_SCENES, parameters):

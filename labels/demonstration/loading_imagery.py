@@ -51,12 +51,14 @@ def draw_scenes(job: jobs.RunningJob) -> dict:
     planned = recipe.scenes_of(job.parameters["source"], on, job.parameters["part"])
     job.begin(_("drawing, in megapixels"), n_total=round(sum(map(megapixels, planned))))
     n_done = 0.0
-    with _folder(job) as folder:
-        for scene in planned:
-            _bring(job, recipe, scene, folder, n_done)
-            n_done += megapixels(scene)
-    loading_work.ask_once_imagery_is_there(job.job.project, recipe)
-    _forget_if_last(job, recipe)
+    try:
+        with _folder(job) as folder:
+            for scene in planned:
+                _bring(job, recipe, scene, folder, n_done)
+                n_done += megapixels(scene)
+        loading_work.ask_once_imagery_is_there(job.job.project, recipe)
+    finally:
+        _forget_if_last(recipe)
     return {"scenes": len(planned)}
 
 
@@ -88,9 +90,11 @@ def file_name(scene: PlannedScene) -> str:
 
 @contextmanager
 def _folder(job: jobs.RunningJob) -> Iterator[Path]:
-    """An empty folder for the drawings; what a killed attempt left is cleared."""
-    folder = Path(settings.MEDIA_ROOT) / "imagery" / f".drawn-{job.job.uuid}"
-    shutil.rmtree(folder, ignore_errors=True)
+    """An empty folder for this attempt's drawings; what earlier attempts left is cleared."""
+    imagery = Path(settings.MEDIA_ROOT) / "imagery"
+    for left in imagery.glob(f".drawn-{job.job.uuid}-*"):
+        shutil.rmtree(left, ignore_errors=True)
+    folder = imagery / f".drawn-{job.job.uuid}-{job.token}"
     folder.mkdir(parents=True, mode=0o700)
     try:
         yield folder
@@ -123,10 +127,10 @@ def _writer(recipe: str, on: date) -> SceneWriter:
     return SceneWriter(RECIPES[recipe].country)
 
 
-def _forget_if_last(job: jobs.RunningJob, recipe: Recipe) -> None:
-    """A painter holds hundreds of megabytes: no worker keeps them once nothing more is to be drawn."""
+def _forget_if_last(recipe: Recipe) -> None:
+    """A painter holds hundreds of megabytes: no worker keeps it when it may not be asked to draw again."""
     waiting = Job.objects.filter(kind=Job.Kind.DRAW_SCENES, state=Job.State.QUEUED)
-    if not waiting.exists():
+    if waiting.count() <= 1:  # another process takes the last
         _writer.cache_clear()
         recipe.forget()
         gc.collect()

@@ -4,8 +4,10 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 
+import numpy as np
+
 from labels.demonstration.registers import Register, draw_register
-from labels.demonstration.scenes import DATES, Scene, plan_scenes
+from labels.demonstration.scenes import DATES, Scene, cloud_cover, cloud_field, plan_scenes
 from labels.demonstration.terrain import DEFAULT_BOUNDS, Country
 
 # When most looking is done: the older and the newer picture of a place.
@@ -56,6 +58,18 @@ class Recipe:
     def scenes_of(self, source: str, on: date, part: int) -> list[Scene]:
         """Every so manieth scene of a source and date, so that each part reaches over the whole country."""
         return [scene for scene in self.scenes if (scene.source, scene.on) == (source, on)][part :: self.parts[source]]
+
+    def clouded(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Whether clouds hide places (metres, one shape) on the newest image that shows a pit around every site."""
+        hidden = np.zeros(np.shape(x), bool)
+        field = cloud_field(self.country)
+        for scene in self.scenes:
+            if scene.source == "archive" and scene.on == LOOKS[-1] and scene.clouds:
+                west, south, east, north = scene.bounds_m
+                inside = (x >= west) & (x < east) & (y >= south) & (y < north)
+                if inside.any():
+                    hidden |= inside & (cloud_cover(field, scene, x, y) > 0.5)
+        return hidden
 
     def forget(self) -> None:
         """Let go of everything drawn; it is drawn again when it is asked for."""

@@ -23,6 +23,8 @@ PRECISION_CLASSES = ("gps", "village", "digitised", "rounded")
 
 # tolerance and search radius in metres, the defaults of an audit (design, rules of judgement)
 TOLERANCE_M = {"gps": 100.0, "village": 1000.0, "digitised": 1000.0, "rounded": 1000.0}
+# A second mine this little farther off is as likely as the first.
+EQUALLY_LIKELY = 1.05
 SEARCH_RADIUS_M = {"gps": 1000.0, "village": 5000.0, "digitised": 5000.0, "rounded": 5000.0}
 
 
@@ -43,13 +45,14 @@ class ErrorRates:
     never_there: float = 0.30
     never_there_near_town: float = 0.60  # of those never there
     never_there_look_alike: float = 0.15  # of those never there: on a kiln, quarry or field
+    never_there_on_site: float = 0.03  # of their visits: somebody claims to have stood there
     gone: float = 0.10  # of records of a true mine: abandoned before the report
     duplicated: float = 0.15  # extra rows, of the true and false ones they repeat
     swapped: float = 0.012  # longitude and latitude exchanged
     wrong_province: float = 0.04
     no_coordinates: float = 0.012
     licence: float = 0.12  # polygons instead of points
-    not_on_site: float = 0.14  # of visits
+    not_on_site: float = 0.14  # of visits of a true mine
     several_visits: float = 0.25  # of sites
 
 
@@ -136,6 +139,8 @@ class Truth:
     expected_lat: float | None
     expected_mine: int | None  # the mine that is marked: for a false record perhaps a neighbour's
     expected_active: bool | None
+    expected_reason: str = ""  # of an unsure
+    expected_same_mine: bool = False  # another record lies nearer to that mine
 
 
 @dataclass(frozen=True)
@@ -219,7 +224,26 @@ class _Drawer:
             ident = new_id[fact.source_id]
             visits += [replace(v, source_id=ident) for v in own]
             truth.append(replace(fact, source_id=ident, is_duplicate_of=new_id.get(fact.is_duplicate_of, "")))
-        return Register(self.name, visits, truth)
+        return Register(self.name, visits, self._with_owners(visits, truth))
+
+    def _with_owners(self, visits: list[Visit], truth: list[Truth]) -> list[Truth]:
+        """A mine belongs to its nearest record; the others that find it are second records on one mine."""
+        latest = {visit.source_id: visit for visit in visits}
+        nearest: dict[int, tuple[float, str]] = {}
+        for fact in truth:
+            if fact.expected_mine is None:
+                continue
+            x, y = to_metres(latest[fact.source_id].lon, latest[fact.source_id].lat)
+            mine = self.country.mines[fact.expected_mine]
+            key = (float(np.hypot(mine.x - x, mine.y - y)), fact.source_id)
+            nearest[fact.expected_mine] = min(nearest.get(fact.expected_mine, key), key)
+        owners = {mine: source_id for mine, (_, source_id) in nearest.items()}
+        return [
+            replace(
+                fact, expected_same_mine=fact.expected_mine is not None and owners[fact.expected_mine] != fact.source_id
+            )
+            for fact in truth
+        ]
 
     # which sites ----------------------------------------------------------------------------------------------------
 
@@ -339,8 +363,8 @@ class _Drawer:
             shown = (None, None)
         base_workers = thing.workers if kind == "mine" else int(round(rng.lognormal(3.8, 0.6), -1)) + 5
         visits = []
-        for day in days:
-            on_site = rng.uniform() > self.rates.not_on_site
+        for number_of_visit, day in enumerate(days, start=1):
+            on_site = rng.uniform() < (1 - self.rates.not_on_site if kind == "mine" else self.rates.never_there_on_site)
             how = "on site" if on_site else str(rng.choice(["third party", "remote"], p=[0.7, 0.3]))
             workers = int(max(5, round(base_workers * rng.lognormal(0, 0.35), -1))) if rng.uniform() < 0.78 else None
             trade = ""
@@ -350,7 +374,7 @@ class _Drawer:
                 Visit(
                     source_id,
                     site_name,
-                    *shown,
+                    *(self._read_again(shown, precision) if number_of_visit < len(days) else shown),
                     polygon,
                     precision,
                     stated,
@@ -368,6 +392,12 @@ class _Drawer:
             source_id, kind, thing, lon, lat, polygon, precision, swapped, blank, elsewhere, province, visits
         )
         return visits, fact
+
+    def _read_again(self, shown, precision: str):
+        """An earlier reading of the same place: a GPS differs by some metres each time."""
+        if precision != "gps" or shown[0] is None:
+            return shown
+        return tuple(round(float(value), 6) for value in np.array(shown) + self.rng.normal(0, 8 / 111_195, 2))
 
     def _licence(self, lon, lat, mine) -> list:
         rng = self.rng
@@ -419,7 +449,7 @@ class _Drawer:
             if mine.ident in self._gone:
                 state = "gone"
         if swapped or blank:
-            verdict = ("unsure", None, None, None, None)
+            verdict = ("unsure", None, None, None, None, "no_image")
         else:
             verdict = self.expected(x, y, precision, polygon)
         return Truth(
@@ -431,7 +461,7 @@ class _Drawer:
         """Verdict, mark, mine and activity that the rules of judgement give for a reported place."""
         radius = SEARCH_RADIUS_M[precision]
         near = self.visible_tree.query_ball_point((x, y), radius + 400)
-        best, best_gap = None, np.inf
+        best, best_gap, second_gap = None, np.inf, np.inf
         for k in near:
             mine = self.visible[k]
             if polygon is not None:
@@ -443,9 +473,13 @@ class _Drawer:
             else:
                 gap = min(gap_to_mine_m(mine, x, y, on) for on in self.looks if mine.is_visible(on))
             if gap < best_gap:
-                best, best_gap = mine, gap
+                best, best_gap, second_gap = mine, gap, best_gap
+            else:
+                second_gap = min(second_gap, gap)
         if best is None or best_gap > radius:
             return "reject", None, None, None, None
+        if best_gap > TOLERANCE_M[precision] and second_gap < EQUALLY_LIKELY * best_gap:
+            return "unsure", None, None, None, None, "several_candidates"
         mark = (best.x, best.y) if polygon is not None else nearest_dug(best, x, y, self._seen_on(best))
         lon, lat = (round(float(v), 7) for v in to_lonlat(*mark))
         verdict = "confirm" if best_gap <= 8 else "move"
@@ -578,7 +612,10 @@ def drawn_rates(register: Register) -> dict[str, float]:
     first = [f for f in facts if not f.is_duplicate_of]
     real = [f for f in first if f.mine is not None]
     latest = {v.source_id: v for v in register.visits}
-    n_first, n_visits = len(first), len(register.visits)
+    n_first = len(first)
+    true_sites = {fact.source_id for fact in facts if fact.mine is not None}
+    true_visits = [visit for visit in register.visits if visit.source_id in true_sites]
+    false_visits = [visit for visit in register.visits if visit.source_id not in true_sites]
 
     def share(hits, whole) -> float:
         return sum(hits) / max(whole, 1)
@@ -593,6 +630,7 @@ def drawn_rates(register: Register) -> dict[str, float]:
         "wrong_province": share((f.has_wrong_province for f in first), n_first),
         "no_coordinates": share((latest[f.source_id].lon is None for f in first), n_first),
         "licence": share((latest[f.source_id].polygon is not None for f in first), n_first),
-        "not_on_site": share((v.kind != "on site" for v in register.visits), n_visits),
+        "not_on_site": share((v.kind != "on site" for v in true_visits), len(true_visits)),
+        "never_there_on_site": share((v.kind == "on site" for v in false_visits), len(false_visits)),
         "several_visits": share((sum(v.source_id == f.source_id for v in register.visits) > 1 for f in first), n_first),
     }

@@ -168,7 +168,7 @@ class SceneWriter:
     def __init__(self, country: Country):
         self.country = country
         self._painter: Painter | None = None
-        self._clouds = NoiseField(country.seed, 300)
+        self._clouds = cloud_field(country)
 
     def painter(self, on: date) -> Painter:
         """The painter of a date; the one before is let go."""
@@ -273,18 +273,28 @@ class SceneWriter:
             sx, sy = painter.sun.towards
             throw = 700 / np.tan(np.radians(painter.sun.elevation_deg))
             x, y = x + sx * throw, y - sy * throw
-        day = scene.on.toordinal() * 317.0
-        west, south, east, north = scene.bounds_m
-        # clouds gather around one place of the scene
-        key = np.array([sum(map(ord, scene.ident)) % 97, sum(map(ord, scene.ident[::-1])) % 89]) / 97
-        cx, cy = west + (0.2 + 0.6 * key[0]) * (east - west), south + (0.2 + 0.6 * key[1]) * (north - south)
-        reach = np.sqrt(scene.clouds * 5 * (east - west) * (north - south) / np.pi)
-        gather = np.exp(-(((x - cx) ** 2 + (y - cy) ** 2) / reach**2))
-        value = 1.15 * self._clouds(x + day, y + 0 * x, 950, 6, 0.55) + 0.42 * gather - 0.60
-        cover = smoothstep(0.0, 0.30, value).astype(np.float32)
+        cover = cloud_cover(self._clouds, scene, x, y)
         iu, jv = np.floor(u).astype(int), np.floor(v).astype(int)
         fu, fv = (u - iu).astype(np.float32), (v - jv).astype(np.float32)
         return 0.96 * between(cover, jv - j0, fv, iu - i0, fu)
+
+
+def cloud_field(country: Country) -> NoiseField:
+    """The noise that a country's clouds are cut from."""
+    return NoiseField(country.seed, 300)
+
+
+def cloud_cover(field: NoiseField, scene: Scene, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Opacity (0..1) of a scene's clouds at places in metres, broadcast together; meaningless where `clouds` is 0."""
+    day = scene.on.toordinal() * 317.0
+    west, south, east, north = scene.bounds_m
+    # clouds gather around one place of the scene
+    key = np.array([sum(map(ord, scene.ident)) % 97, sum(map(ord, scene.ident[::-1])) % 89]) / 97
+    cx, cy = west + (0.2 + 0.6 * key[0]) * (east - west), south + (0.2 + 0.6 * key[1]) * (north - south)
+    reach = np.sqrt(scene.clouds * 5 * (east - west) * (north - south) / np.pi)
+    gather = np.exp(-(((x - cx) ** 2 + (y - cy) ** 2) / reach**2))
+    value = 1.15 * field(x + day, y + 0 * x, 950, 6, 0.55) + 0.42 * gather - 0.60
+    return smoothstep(0.0, 0.30, value).astype(np.float32)
 
 
 def draw_tile(painter: Painter, z: int, x: int, y: int) -> np.ndarray:

@@ -12,23 +12,32 @@ def default_pair(images: list[DatedImage], report_ends: str | None) -> list[int]
     Images on which a pit shows, and that cover at least half of the disc, come before the others; of one day the one
     that covers more. `report_ends` is an ISO date.
     """
-    pool = _worth_showing(images)
+    pools = _pools(images)
+    for pool in pools:
+        pair = _pair_of(images, pool, report_ends)
+        if len(pair) == 2:
+            return pair
+    return next((pool[:1] for pool in pools if pool), [])
+
+
+def _pair_of(images: list[DatedImage], pool: list[int], report_ends: str | None) -> list[int]:
     dated = sorted(
         (index for index in pool if images[index]["captured_on"]),
         key=lambda index: (images[index]["captured_on"], images[index]["share_covered"]),
     )
-    if not dated:
-        return pool[:1]
+    if len(dated) < 2:
+        return [*dated, *(index for index in pool if index not in dated)][:2]
     newest = dated[-1]
     before = [index for index in dated if report_ends and images[index]["captured_on"] <= report_ends]
     left = before[-1] if before else dated[0]
     if left == newest:
         earlier = [index for index in dated if images[index]["captured_on"] < images[newest]["captured_on"]]
-        return [*earlier[-1:], newest]
+        left = earlier[-1] if earlier else dated[-2]
     return [left, newest]
 
 
-def _worth_showing(images: list[DatedImage]) -> list[int]:
+def _pools(images: list[DatedImage]) -> list[list[int]]:
+    """Indexes of the images worth showing, then of those less so: the next pool where one holds no pair."""
     covering = [k for k, image in enumerate(images) if image["share_covered"] >= SHARE_WORTH_SHOWING]
     fine = [k for k in covering if images[k]["resolution_m"] <= rules.USEFUL_RESOLUTION_M]
-    return fine or covering or list(range(len(images)))
+    return [fine, covering, list(range(len(images)))]

@@ -28,6 +28,11 @@ PAIRS = {
         "2021-06-30",
         [0, 1],
     ),
+    "the fine ones are all from before: the later one is coarse": (
+        [image("2018-12-22", 9.5), image("2019-02-09"), image("2023-12-28", 9.5)],
+        "2021-06-30",
+        [1, 2],
+    ),
     "of one day the one that covers more": (
         [image("2019-02-09"), image("2019-02-09", 1.2, 0.64), image("2024-01-14", 1.2, 0.64), image("2024-01-14")],
         "2021-06-30",
@@ -35,8 +40,8 @@ PAIRS = {
     ),
     "one image": ([image("2024-01-14")], "2021-06-30", [0]),
     "one day only, two sources": ([image("2024-01-14", 1.2, 0.6), image("2024-01-14")], "2021-06-30", [0, 1]),
-    "no date known": ([image(None), image(None)], "2021-06-30", [0]),
-    "an unknown date beside a known one": ([image("2024-01-14"), image(None)], "2021-06-30", [0]),
+    "no date known": ([image(None), image(None)], "2021-06-30", [0, 1]),
+    "an unknown date beside a known one": ([image("2024-01-14"), image(None)], "2021-06-30", [0, 1]),
     "nothing covers the place well": ([image("2019-02-09", 2.4, 0.1)], "2021-06-30", [0]),
     "no image": ([], "2021-06-30", []),
 }

@@ -43,9 +43,51 @@ def answers(located, skill, n_rounds: int = 1) -> list[tuple[Truth, tuple[float,
 def test_an_expert_answers_by_the_rules(located):
     for fact, _, answer in answers(located, EXPERT):
         assert answer.verdict == fact.expected_verdict
+        assert answer.is_same_mine == fact.expected_same_mine
+        if answer.verdict == "unsure":
+            assert answer.reason == fact.expected_reason != ""
         if answer.verdict == "move":
             away = geo.displacement_m(answer.mark, (fact.expected_lon, fact.expected_lat))
             assert away < 25 or fact.expected_lon is None
+
+
+def test_an_expert_says_what_clouds_hide(located):
+    clear = Annotator(WANDARA.country, LOOKS, EXPERT)
+    overcast = Annotator(WANDARA.country, LOOKS, EXPERT, lambda x, y: np.ones(np.shape(x), bool))
+    for fact, point, is_licence in located[:200]:
+        rng = np.random.default_rng(1)
+        if fact.expected_verdict == "reject":
+            assert overcast.judge(fact, point, rng, is_licence=is_licence).reason == "cloud"
+            assert clear.judge(fact, point, rng, is_licence=is_licence).verdict == "reject"
+
+
+def test_the_country_is_clouded_here_and_there():
+    rng = np.random.default_rng(2)
+    west, south, east, north = WANDARA.country.x0, WANDARA.country.y0, WANDARA.country.x1, WANDARA.country.y1
+    hidden = WANDARA.clouded(rng.uniform(west, east, 20_000), rng.uniform(south, north, 20_000))
+    assert 0.002 < hidden.mean() < 0.05
+
+
+def test_few_who_never_found_a_mine_say_they_stood_there():
+    for register in WANDARA.registers.values():
+        latest = {visit.source_id: visit for visit in register.visits}
+        stood = [f for f in register.truth if f.precision == "gps" and latest[f.source_id].kind == "on site"]
+        assert len(stood) >= 30
+        assert sum(f.mine is None for f in stood) <= 0.1 * len(stood)
+
+
+def test_a_mine_belongs_to_one_record():
+    for register in WANDARA.registers.values():
+        facts = [f for f in register.truth if f.expected_mine is not None]
+        owners = [f.expected_mine for f in facts if not f.expected_same_mine]
+        assert len(owners) == len(set(owners)) == len({f.expected_mine for f in facts})
+
+
+def test_unmistakable_is_only_what_two_dates_show(located):
+    mines = WANDARA.country.mines
+    for _, _, answer in answers(located, CAREFUL):
+        if answer.mine is not None and answer.confidence == 5:
+            assert all(mines[answer.mine].is_visible(on) for on in LOOKS)
 
 
 def test_answers_are_ones_a_person_could_give(located):

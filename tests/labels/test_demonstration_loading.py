@@ -34,7 +34,7 @@ TINY = replace(
     n_gold={"cadastre": 2, "survey": 1},
     n_cells=4,
     parts={"archive": 1},
-    settle=1.0,
+    settle=0.5,
 )
 
 
@@ -98,26 +98,48 @@ def test_it_loads_once_and_twice_with_equal_bytes(tiny, tmp_path, monkeypatch):
 def test_what_it_holds_is_judged_settled_and_checked(tiny, tmp_path):
     project = load(tiny, tmp_path)
     assert loading_work.ask_once_imagery_is_there(project, tiny) is None
-    unit, person = project.audits.get(slug="audit-1").units.order_by("pk").first(), loading_work._person("annotator1")
-    given = workflow.GivenReview(uuid=uuid4(), verdict="unsure", reason="cloud")
-    workflow.record_review(unit, person, given)
-
     *drawn, judged = do_jobs(project)
     assert {job.kind for job in drawn} == {Job.Kind.DRAW_SCENES}
     assert judged.kind == Job.Kind.JUDGE_DEMONSTRATION
     assert loading_work.ask_once_imagery_is_there(project, tiny) is None
-    # What a person judged meanwhile stands.
-    assert Review.objects.get(unit=unit, annotator=person).uuid == given.uuid
+
     survey, cadastre, cells = (project.audits.get(slug=slug) for slug in ("audit-1", "audit-2", "cell-search"))
     for audit, n in ((survey, 4), (cadastre, 5)):
         judged = [outcome for outcome in ground_truth.outcomes(audit) if outcome.n_reviews]
-        assert {outcome.n_reviews for outcome in judged} <= {2, 3} and len(judged) == n
-        assert not any(outcome.state == ground_truth.State.DISPUTED for outcome in judged)
+        assert [outcome.n_reviews for outcome in judged] == [2] * n
     assert cells.closed_at is not None
-    assert cells.units.filter(reviews__verdict__in=["searched", "unsure"]).distinct().count() == 4
-    checked = Review.objects.filter(kind_of_check="gold").values_list("unit", flat=True)
-    assert set(checked) <= set(GoldAnswer.objects.values_list("unit", flat=True))
-    assert survey.units.filter(goldanswers__isnull=False).count() == 1
+    assert {outcome.n_reviews for outcome in ground_truth.cell_outcomes(cells)} == {2}
+    assert not any(o.state == ground_truth.State.DISPUTED for o in ground_truth.cell_outcomes(cells))
+
+    reviews = Review.objects.filter(unit__audit__project=project)
+    checked = set(reviews.filter(kind_of_check="gold").values_list("unit", flat=True))
+    golden = set(GoldAnswer.objects.values_list("unit", flat=True))
+    assert checked == golden & set(reviews.values_list("unit", flat=True)) != set()
+    assert not reviews.filter(lease_was_lost=True).exists()
+    assert not reviews.filter(held_time_s=None).exists()
+    for review in reviews.exclude(verdict__in=["unsure", "searched"]):
+        assert {image.sight for image in review.images.all()} <= {"seen", "not_seen"}
+        assert review.images.filter(was_on_screen_at_verdict=True).count() <= 2
+
+    # Asked again, as after a kill, it adds nothing.
+    first = counts()
+    jobs.run(loading_work.ask_again(project, tiny).pk)
+    assert counts() == first | {"Job": first["Job"] + 1}
+
+
+@pytest.mark.django_db
+def test_what_people_do_meanwhile_stands_and_stops_nothing(tiny, tmp_path):
+    project = load(tiny, tmp_path)
+    for username in ("annotator1", "lead", "adjudicator"):
+        person = loading_work._person(username)
+        for unit in Audit.objects.get(slug="audit-1").units.order_by("pk"):
+            given = workflow.GivenReview(uuid=uuid4(), verdict="unsure", reason="cloud")
+            workflow.record_review(unit, person, given)
+    by_people = set(Review.objects.values_list("uuid", flat=True))
+    assert {job.state for job in do_jobs(project)} == {Job.State.DONE}
+    assert by_people <= set(Review.objects.filter(successor=None).values_list("uuid", flat=True))
+    assert not GoldAnswer.objects.filter(unit__audit__slug="audit-1").exists()
+    assert Audit.objects.get(slug="cell-search").closed_at is not None
 
 
 @pytest.mark.django_db
@@ -142,6 +164,13 @@ def test_a_stopped_job_goes_on_where_it_stopped(tiny, tmp_path, monkeypatch):
     assert Scene.objects.filter(uuid=kept).exists()
     assert Scene.objects.count() == len(tiny.scenes)
     assert Review.objects.exists()
+
+
+@pytest.mark.django_db
+def test_another_recipe_does_not_mix_into_the_project(tiny, tmp_path):
+    load(tiny, tmp_path)
+    with pytest.raises(BadInput, match="tiny"):
+        load(RECIPES["corner"], tmp_path)
 
 
 @pytest.mark.django_db

@@ -52,9 +52,12 @@ class Command(BaseCommand):
         """The reviews are asked for by the last of the imagery, so look again after each job."""
         while job := self._waiting(project).order_by("pk").first():
             self.stdout.write(str(job))
-            ended = jobs.run(job.pk)
-            if ended and ended.state != Job.State.DONE:
-                raise LabelsError(f"{ended} stopped: {ended.error or ended.state}")
+            jobs.run(job.pk)
+            job.refresh_from_db()
+            if job.is_over and job.state != Job.State.DONE:
+                raise LabelsError(f"{job} stopped: {job.error or job.state}")
+            if not job.is_over:
+                time.sleep(1)  # another process has it, or had it: it is free again when its heartbeat stopped
 
     def _wait(self, project: Project, seconds: int) -> None:
         """Until the coarse pictures of the whole country are there."""
