@@ -121,7 +121,7 @@ def source_of(project: Project, scene: PlannedScene) -> ImagerySource:
     return source
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=1)
 def _writer(recipe: str, on: date) -> SceneWriter:
     """A process draws one date after another; what a painter has worked out serves the next job too."""
     return SceneWriter(RECIPES[recipe].country)
