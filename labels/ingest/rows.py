@@ -10,10 +10,11 @@ from datetime import UTC, date, datetime
 from django.contrib.gis.geos import MultiPolygon
 from django.utils.translation import gettext as _
 
-from labels.ingest import shapes, words
+from labels.ingest import coordinates, shapes, utm, words
+from labels.ingest.coordinates import Position
+from labels.ingest.fields import is_value
 from labels.ingest.readers import RawRow
-from labels.ingest.refusals import Refusal, RowRefused
-from labels.ingest.shapes import refuse
+from labels.ingest.refusals import Refusal, RowRefused, refuse
 from labels.models import Observation
 
 Kind, DatePrecision = Observation.Kind, Observation.DatePrecision
@@ -149,8 +150,8 @@ class RowReader:
         return [code for code, _ in found], [word for _, word in found]
 
     def _position(self, raw: RawRow) -> tuple[float | None, float | None, str | None]:
-        if "longitude" in self.mapping:
-            return *self._from_columns(raw.values), None
+        if "longitude" in self.mapping or "coordinates" in self.mapping:
+            return *(self._from_cells(raw.values) or (None, None)), None
         if "geometry" in self.mapping:
             cell = self._cell("geometry", raw.values)
             shape = None if words.is_blank(cell) else shapes.from_wkt(cell, self.mapping["geometry"])
@@ -160,40 +161,26 @@ class RowReader:
             if not shape.valid:
                 raise refuse("geometry", "Polygon", _("the polygon crosses itself or is not whole"))
             return None, None, shape.hexewkb.decode()
-        return *(_unless_origin(*shape) if shape else (None, None)), None
+        return *(shape if shape and any(shape) else (None, None)), None
 
-    def _from_columns(self, values: Mapping[str, str]) -> tuple[float | None, float | None]:
-        lon_column, lat_column = self.mapping["longitude"], self.mapping["latitude"]
-        lon = parse_coordinate(values.get(lon_column, ""), lon_column)
-        lat = parse_coordinate(values.get(lat_column, ""), lat_column)
-        if not lon and not lat:
-            return None, None
-        if lon is None or lat is None:
-            missing = lon_column if lon is None else lat_column
-            raise refuse(missing, values.get(missing, ""), _("the row states only one of the two coordinates"))
-        return shapes.checked_position(lon, lat, lon_column, lat_column)
+    def _from_cells(self, values: Mapping[str, str]) -> Position | None:
+        zone = self._zone(values)
+        if "coordinates" in self.mapping:
+            order, column = self.mapping.get("coordinate_order", ""), self.mapping["coordinates"]
+            return coordinates.combined(self._cell("coordinates", values), column, order, zone)
+        lon, lat = self._cell("longitude", values), self._cell("latitude", values)
+        return coordinates.from_columns(lon, lat, self.mapping["longitude"], self.mapping["latitude"], zone)
+
+    def _zone(self, values: Mapping[str, str]) -> utm.Zone | None:
+        chosen = self.mapping.get("utm_zone")
+        if not chosen:
+            return None
+        if is_value("utm_zone", chosen):
+            return utm.zone_of(chosen)
+        return coordinates.read_zone(values.get(chosen, ""), chosen)
 
 
 _canonical = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-
-def _unless_origin(lon: float, lat: float) -> tuple[float | None, float | None]:
-    """0, 0 is how forms write that they do not know."""
-    return (lon, lat) if lon or lat else (None, None)
-
-
-_decimal = re.compile(r"[-+\u2212\u2013]?\s?\d{1,15}(?:[.,]\d{0,30})?(?:[eE][-+]?\d{1,3})?\s?\u00b0?", re.ASCII)
-
-
-def parse_coordinate(text: str, column: str) -> float | None:
-    """Decimal degrees with a point or a comma; None where the cell says nothing. Anything else is refused."""
-    text = text.strip()
-    if not _decimal.fullmatch(text):
-        if words.is_blank(text):
-            return None
-        raise refuse(column, text, _("this is no coordinate in decimal degrees"))
-    plain = re.sub("[\u2212\u2013]", "-", text).replace(",", ".").rstrip("\u00b0")
-    return float(re.sub(r"\s", "", plain))
 
 
 _iso = re.compile(

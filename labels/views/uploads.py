@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods
 from labels import jobs
 from labels.errors import BadInput
 from labels.ingest import registers, uploads
-from labels.ingest.fields import FIELDS, guess_mapping, may_hold_id, resolve_mapping
+from labels.ingest.fields import FIELDS, guess_mapping, is_value, may_hold_id, resolve_mapping
 from labels.ingest.readers import Reader, first_rows, open_rows
 from labels.models import Job, Project, Register, Upload
 from labels.views.doors import in_project
@@ -123,7 +123,9 @@ def _choices(request: HttpRequest, reader: Reader, register: Register) -> tuple[
     if request.method == "POST":
         return {field.name: request.POST.get(f"field-{field.name}", "") for field in FIELDS}, {}
     columns = set(reader.facts.columns)
-    saved = {name: column for name, column in register.column_mapping.items() if column in columns}
+    saved = {
+        name: column for name, column in register.column_mapping.items() if column in columns or is_value(name, column)
+    }
     if saved:
         return saved, {}
     guess = guess_mapping(reader.facts.columns, has_geometry=reader.facts.has_geometry)
@@ -165,7 +167,8 @@ def _fields(reader: Reader, chosen: dict[str, str], doubts: dict[str, list[str]]
             "label": field.label,
             "chosen": chosen.get(field.name, ""),
             "is_doubtful": chosen.get(field.name) == UNDECIDED,
-            "columns": reader.facts.columns,
+            "columns": reader.facts.columns if field.is_column else [],
+            "values": list(field.values.items()),
         }
         for field in FIELDS
     ]

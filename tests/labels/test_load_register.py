@@ -138,20 +138,35 @@ def test_other_real_registers_load(shared_data):
 
 
 def test_messy_register_is_refused_row_by_row(shared_data):
-    """Degrees-minutes, metres and glued text are refused with a reason; blanks are kept without a location."""
+    """Metres without a zone and glued text are refused with a reason; blanks are kept without a location."""
     path = shared_data / "asm_records" / "derived_messy_registre_cp1252.csv"
     lines = load(path, "--map", "source_id=Code site")
     assert "cp1252" in "\n".join(lines)
     with path.with_name("derived_messy_registre_truth.csv").open() as file:
         kinds = {int(row["row"]) + 1: row["kind"] for row in csv.DictReader(file)}
     refused = {kinds[row] for row in RefusedRow.objects.values_list("file_row", flat=True)}
-    assert refused == {"ddm", "dms0", "dms1", "dms2", "utm35s", "fr_header_text"}
+    assert refused == {"utm35s", "fr_header_text"}
     unlocated = {kinds[row] for row in Observation.objects.filter(point=None).values_list("file_row", flat=True)}
     assert unlocated == {"blank", "zero"}
     assert Observation.objects.filter(name__contains="é").exists()
 
 
+def test_messy_register_with_its_zone_refuses_glued_text_only(shared_data):
+    path = shared_data / "asm_records" / "derived_messy_registre_cp1252.csv"
+    lines = load(path, "--map", "source_id=Code site", "--map", "utm_zone=UTM 35 Sud")
+    assert lines[-1].endswith("6 refused (300 rows)")
+    assert Register.objects.get().column_mapping["utm_zone"] == "35S"
+    assert load(path)[-1].startswith("0 created, 0 updated")
+
+
 # ---- rows ----
+
+
+def test_one_column_of_coordinates_is_read(tmp_path):
+    path = write(tmp_path / "a.csv", 'id,coordonnées GPS\n1,"2°30\'S 28°18\'E"\n2,"-2.5, 28.3"\n3,36S 766134 9813250\n')
+    assert load(path, "--dry-run")[-1] == "2 created, 0 updated, 0 unchanged, 1 refused (3 rows)"
+    assert load(path, "--map", "coordinate_order=lat_lon")[-1].startswith("3 created")
+    assert "choose one of lat_lon, lon_lat" in refusal_of(path, "--map", "coordinate_order=id")
 
 
 def test_rows_without_coordinates_are_kept(tmp_path):

@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labels.errors import BadInput
+from labels.ingest.coordinates import angle
 from labels.ingest.fields import guess_mapping, resolve_mapping
 from labels.ingest.headers import folded
 from labels.ingest.readers import RawRow
 from labels.ingest.refusals import Refusal, RowRefused
-from labels.ingest.rows import Observed, RowReader, parse_coordinate, parse_date
+from labels.ingest.rows import Observed, RowReader, parse_date
 from labels.ingest.words import MINERALS, OTHER, is_blank, kind_in, location_precision_in, minerals_in
 from labels.minerals import MINERAL_WORDS
 
@@ -21,37 +22,36 @@ degrees = st.floats(-180, 180, allow_nan=False)
 
 @given(degrees)
 def test_decimal_degrees_come_back_exactly(value):
-    assert parse_coordinate(repr(value), "lon") == value
-    assert parse_coordinate(f" {value!r}° ", "lon") == value
+    assert angle(repr(value), "lon").degrees == value
+    assert angle(f" {value!r}° ", "lon").degrees == value
 
 
 @given(degrees)
 def test_decimal_commas_come_back_exactly(value):
-    assert parse_coordinate(repr(value).replace(".", ",").replace("-", "−", value < 0), "lon") == value
+    assert angle(repr(value).replace(".", ",").replace("-", "−", value < 0), "lon").degrees == value
 
 
 @given(st.text(max_size=30))
 def test_any_text_is_a_coordinate_nothing_or_refused(text):
     try:
-        found = parse_coordinate(text, "lon")
+        found = angle(text, "lon")
     except RowRefused as refused:
         assert refused.refusal.column == "lon" and refused.refusal.reason
     else:
-        assert found is None or math.isfinite(found)
+        assert found is None or math.isfinite(found.degrees) or found.n_parts == 1
 
 
 @pytest.mark.parametrize(
-    "text", ["nan1", "inf", "-Infinity", "1e400", "12.5.3", "12°30'", "1,234.5", "12 N", "0x10", "１２"]
+    "text", ["nan1", "inf", "-Infinity", "1e400", "12.5.3", "12°60'", "1,234.5", "12 N", "0x10", "１２", "2°30'15\"30"]
 )
-def test_what_is_no_decimal_degree_is_refused(text):
-    with pytest.raises(RowRefused):
-        value = parse_coordinate(text, "lon")
-        RowReader({"longitude": "x", "latitude": "y"})._from_columns({"x": text, "y": str(value)})
+def test_what_is_no_longitude_is_refused(text):
+    read = RowReader({"longitude": "x", "latitude": "y"}).read(RawRow(2, {"x": text, "y": "1"}))
+    assert isinstance(read, Refusal) and read.column == "x"
 
 
 @pytest.mark.parametrize("text", ["", " ", "N/A", "inconnu", "-", "?", "NULL", "nan", "desconhecido"])
 def test_cells_that_say_nothing_are_blank(text):
-    assert is_blank(text) and parse_coordinate(text, "lon") is None
+    assert is_blank(text) and angle(text, "lon") is None
 
 
 @pytest.mark.parametrize("text", ["Приморский", "منجم", "0", "no"])
