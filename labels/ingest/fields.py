@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from django.utils.translation import gettext_lazy as _
 
 from labels.errors import BadInput
-from labels.ingest import utm
+from labels.ingest import dates, utm
 from labels.ingest.headers import folded
 
 
@@ -77,6 +77,11 @@ FIELDS = [
         "date, visit date, date of visit, observed on, observation date, survey date, report date, date visite, "
         "date de visite, date de la visite, date visite terrain, date observation, data, data da visita, "
         "data visita, fecha, fecha de visita, fecha visita",
+    ),
+    _choice(
+        "date_order",
+        _("first in dates such as 03/04/2015"),
+        {dates.DAY_FIRST: _("the day"), dates.MONTH_FIRST: _("the month")},
     ),
     _field(
         "date_precision",

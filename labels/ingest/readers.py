@@ -34,6 +34,8 @@ class RawRow:
     # The feature's own geometry, as GeoJSON; tables have none.
     geometry: dict | None = None
     refusal: Refusal | None = None
+    # A spreadsheet may write a date as the number of a day.
+    is_spreadsheet: bool = False
 
 
 @dataclass

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 
 from labels import placement
 from labels.errors import BadInput, Conflict
-from labels.ingest import unread, uploads
+from labels.ingest import dates, unread, uploads
 from labels.ingest.fields import may_hold_id, resolve_mapping
 from labels.ingest.readers import Facts, RawRow, Reader, file_sha256, first_rows, open_rows
 from labels.ingest.refusals import Refusal
@@ -49,8 +49,29 @@ def choose_mapping(reader: Reader, register: Register | None, chosen: dict[str, 
     facts = reader.facts
     doubtful = [] if saved or "source_id" in chosen else [c for c in facts.columns if may_hold_id(c)]
     counts = distinct_counts(reader, doubtful) if len(doubtful) > 1 else {}
-    return resolve_mapping(
+    mapping = resolve_mapping(
         facts.columns, chosen=chosen, saved=saved, n_distinct=counts, has_geometry=facts.has_geometry
+    )
+    is_told = "date_order" in chosen or mapping.get("observed_on") == saved.get("observed_on")
+    return mapping if is_told and "date_order" in mapping else with_date_order(reader, mapping)
+
+
+def with_date_order(reader: Reader, mapping: dict[str, str]) -> dict[str, str]:
+    """The mapping with the order of day and month that its column of dates tells. BadInput asks where it does not."""
+    column = mapping.get("observed_on")
+    if not column:
+        return mapping
+    values = (raw.values.get(column, "") for raw in islice(reader.rows(), ROWS_FOR_GUESSING))
+    try:
+        order = dates.order_of(values)
+    except dates.AmbiguousOrder as error:
+        words = _(
+            "The dates of %(column)s do not tell the day from the month (%(examples)s). Choose which comes first: "
+            "date_order=day_first or date_order=month_first."
+        )
+        raise BadInput(words % {"column": column, "examples": error}) from error
+    return {name: value for name, value in mapping.items() if name != "date_order"} | (
+        {"date_order": order} if order else {}
     )
 
 

@@ -137,7 +137,8 @@ def _mapping(reader: Reader, chosen: dict[str, str]) -> dict[str, str]:
     if undecided:
         raise BadInput(_("Several columns could be meant. Choose for: %s.") % ", ".join(undecided))
     complete = {field.name: chosen.get(field.name, "") for field in FIELDS}
-    return resolve_mapping(reader.facts.columns, chosen=complete, has_geometry=reader.facts.has_geometry)
+    mapping = resolve_mapping(reader.facts.columns, chosen=complete, has_geometry=reader.facts.has_geometry)
+    return mapping if "date_order" in mapping else registers.with_date_order(reader, mapping)
 
 
 def _ask(request: HttpRequest, upload: Upload, mapping: dict[str, str]) -> HttpResponse:

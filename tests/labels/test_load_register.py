@@ -50,9 +50,9 @@ def table_of(report: Path) -> list[list[str]]:
         return list(csv.reader(file))
 
 
-def refusal_of(path, *options: str) -> str:
+def refusal_of(path, *options: str, register: str = "list") -> str:
     with pytest.raises(CommandError) as refused:
-        load(path, *options)
+        load(path, *options, register=register)
     assert refused.value.returncode == 2
     return str(refused.value)
 
@@ -66,7 +66,7 @@ IPIS = ("--map", "source_id=pcode", "--map", "stated_region=province_old")
 
 SMALL = """id,name,longitude,latitude,date,mineral
 a1,Bray,-10.5,6.25,2021-03-04,Or
-a2,Koss,-10.75,6.5,04/03/2021,Cassitérite
+a2,Koss,-10.75,6.5,24/03/2021,Cassitérite
 a1,Bray,-10.5,6.25,2022-01-01,gold
 """
 
@@ -160,6 +160,19 @@ def test_messy_register_with_its_zone_refuses_glued_text_only(shared_data):
 
 
 # ---- rows ----
+
+
+def test_order_of_day_and_month_is_told_by_the_column_or_asked(tmp_path):
+    dated = "id,longitude,latitude,date\n1,1,2,03/04/2015\n2,1,2,"
+    told = write(tmp_path / "told.csv", dated + "04/13/2015\n")
+    load(told)
+    assert Observation.objects.get(site_record__source_id="1").observed_on == date(2015, 3, 4)
+    asked = write(tmp_path / "asked.csv", dated + "05/06/2015\n")
+    assert "day from the month (03/04/2015)" in refusal_of(asked, register="other")
+    load(asked, "--map", "date_order=day_first", register="other")
+    assert Register.objects.get(slug="other").column_mapping["date_order"] == "day_first"
+    assert Observation.objects.get(site_record__register__slug="other", file_row=2).observed_on == date(2015, 4, 3)
+    assert load(asked, register="other")[-1].startswith("0 created, 0 updated")
 
 
 def test_one_column_of_coordinates_is_read(tmp_path):

@@ -30,8 +30,8 @@ class Command(ProjectCommand):
             action="append",
             default=[],
             metavar="FIELD=COLUMN",
-            help="read this field from that column; an empty column means none; utm_zone=35S and "
-            f"coordinate_order=lat_lon hold for every row. Fields: {', '.join(FIELD_NAMES)}",
+            help="read this field from that column; an empty column means none; utm_zone=35S, "
+            f"coordinate_order=lat_lon and date_order=day_first hold for every row. Fields: {', '.join(FIELD_NAMES)}",
         )
         parser.add_argument("--name", help="the register's name, when it is made")
         parser.add_argument("--publisher", help="who publishes the register")
