@@ -6,6 +6,7 @@ A reader is asked for by the file's content, never by its name. A new format is 
 import codecs
 import csv
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -154,8 +155,19 @@ def _encoding(path: Path, head: bytes) -> tuple[str, str]:
                 decoder.decode(chunk)
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
+        if _looks_like_dos(head):
+            return "cp850", "The file is not UTF-8; its accents tell that it is DOS Western European (cp850)."
         return "cp1252-lenient", "The file is not UTF-8; it was read as Windows Western European (cp1252)."
     return "utf-8-sig", ""
+
+
+_accented = re.compile(r"(?<=[a-z])[éèêëàâáãçôóõöûùúüîïíñ]|(?<=[A-Z])[ÉÈÊËÀÂÁÃÇÔÓÕÖÛÙÚÜÎÏÍÑ](?![a-z])")
+
+
+def _looks_like_dos(head: bytes) -> bool:
+    """Whether more bytes are an accented letter of the case of its neighbour in cp850 than in cp1252."""
+    dos, windows = (len(_accented.findall(head.decode(name, errors="replace"))) for name in ("cp850", "cp1252"))
+    return dos > windows
 
 
 def _cp1252_lenient(name: str) -> codecs.CodecInfo | None:
@@ -228,20 +240,24 @@ def _wrong_cells(names: list[str], cells: list[str]) -> Refusal | None:
 
 
 class GeoJsonReader:
-    """A FeatureCollection in WGS 84."""
+    """A FeatureCollection, or a feature a line, in WGS 84."""
 
     def __init__(self, path: Path, head: bytes):
         self.path = path
+        is_lines = geojson.looks_like_lines(head)
+        self.features = geojson.lines if is_lines else geojson.features
         columns: dict[str, None] = {}
-        for feature in islice(geojson.features(path), 1000):
+        for feature in islice(self.features(path), 1000):
             columns.update(dict.fromkeys(map(str, _properties(feature))))
         if len(columns) > MAX_COLUMNS:
             told = {"n": len(columns), "limit": MAX_COLUMNS}
             raise BadInput(_("The features have %(n)d properties; at most %(limit)d can be read.") % told)
-        self.facts = Facts("GeoJSON", list(columns), encoding="utf-8", has_geometry=True)
+        self.facts = Facts(
+            "GeoJSON lines" if is_lines else "GeoJSON", list(columns), encoding="utf-8", has_geometry=True
+        )
 
     def rows(self) -> Iterator[RawRow]:
-        for file_row, feature in enumerate(geojson.features(self.path), start=1):
+        for file_row, feature in enumerate(self.features(self.path), start=1):
             values = {str(name): geojson.as_text(value) for name, value in _properties(feature).items()}
             geometry = feature.get("geometry") if isinstance(feature, dict) else None
             yield RawRow(file_row, values, geometry, _wrong_feature(feature, values))

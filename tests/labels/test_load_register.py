@@ -315,6 +315,24 @@ def test_geojson_is_read(tmp_path):
     assert SiteRecord.objects.get(source_id="7").placement.reported_point.coords == (-10.5, 6.25)
 
 
+def test_geojson_lines_are_read(tmp_path):
+    feature = {"type": "Feature", "properties": {"id": 7}, "geometry": {"type": "Point", "coordinates": [-10.5, 6.25]}}
+    lines = [json.dumps(feature), json.dumps(feature | {"properties": {"id": 8}}), ""]
+    assert load(write(tmp_path / "a", "\n".join(lines)))[-1] == "2 created, 0 updated, 0 unchanged, 0 refused (2 rows)"
+    marked = write(tmp_path / "b", "\x1e" + "\n\x1e".join(lines))
+    assert load(marked)[-1] == "0 created, 0 updated, 2 unchanged, 0 refused (2 rows)"
+    assert "Line 2" in refusal_of(write(tmp_path / "c", lines[0] + "\n{broken\n"))
+    assert "Line 3" in refusal_of(write(tmp_path / "d", "\n".join(lines[:2]) + "\n" + "[" * 100_000))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252", "latin-1", "cp850"])
+@pytest.mark.parametrize("name", ["Cassitérite à Être", "MINA DE SÃO JOSÉ", "Peña Núñez", "Mwéla"])
+def test_usual_encodings_are_found_out(tmp_path, encoding, name):
+    path = write(tmp_path / "a.csv", f"id;nom;longitude;latitude\n1;{name};1,5;2,5\n", encoding)
+    load(path)
+    assert Observation.objects.get().name == name
+
+
 # ---- the command ----
 
 
