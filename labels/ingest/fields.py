@@ -32,6 +32,8 @@ def _choice(name: str, label: str, values: Mapping[str, str]) -> Field:
 
 
 FIELDS = [
+    # Its values are the file's own: `Facts.sheets`.
+    _choice("sheet", _("sheet or layer"), {}),
     _field("source_id", _("id in the register"), "source id"),
     _field(
         "name",
@@ -244,7 +246,7 @@ def check_position(mapping: Mapping[str, str]) -> None:
 
 def is_value(name: str, chosen: str) -> bool:
     """Whether the choice is a value for every row, such as a UTM zone, rather than a column."""
-    return name in BY_NAME and chosen in BY_NAME[name].values
+    return name == "sheet" or (name in BY_NAME and chosen in BY_NAME[name].values)
 
 
 def _named_values(chosen: Mapping[str, str], columns: list[str]) -> dict[str, str]:

@@ -363,7 +363,8 @@ def test_wrong_choices_are_refused_in_words(small, options, said):
     [
         (b"", "empty"),
         (b"id,name\n1,a\0b\n", "null byte"),
-        (b"PK\x03\x04 not a table\0", "zip archive"),
+        (b"PK\x03\x04 not a table\0", "no zip archive"),
+        (b"<?xml version='1.0'?><gpx/>", "XML"),
         (b"\n1,2\n", "name its columns"),
         (b"id,longitude,latitude\n", "no rows"),
         (b'id,name,longitude,latitude\n1,"' + b"x" * 2_000_000, "quotation mark"),
