@@ -8,12 +8,13 @@ import sys
 import threading
 import zipfile
 from datetime import date
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pyogrio
 import pytest
-from django.core.management import CommandError
+from django.core.management import CommandError, call_command
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +23,7 @@ from labels.errors import BadInput
 from labels.ingest import confined
 from labels.ingest.readers import open_rows
 from labels.ingest.wkb import NoShape, as_geojson
-from labels.models import Observation, Placement, RefusedRow, Register
+from labels.models import Observation, Placement, ReferenceArea, RefusedRow, Register
 from tests.labels.test_load_register import load, refusal_of, write
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -137,6 +138,20 @@ def test_a_geopackage_keeps_its_polygons_and_drops_heights(tmp_path):
     )
     assert load(points, register="other")[-1] == "1 created, 0 updated, 0 unchanged, 1 refused (2 rows)"
     assert RefusedRow.objects.get().file_row == 2
+
+
+def test_areas_come_from_the_same_files(tmp_path):
+    path = tmp_path / "p.shp"
+    shapes(path, square(500_000, 9_600_000, 10_000), driver="ESRI Shapefile", kind="Polygon")
+    members = {f"p.{part}": path.with_suffix(f".{part}") for part in ("shp", "shx", "dbf", "prj", "cpg")}
+    zipped(tmp_path / "p.zip", members)
+    call_command(
+        *("load_areas", str(tmp_path / "p.zip"), "--project", "wandara", "--country", "WDR"),
+        *("--kind", "admin", "--level", "1", "--name-field", "nom"),
+        stdout=StringIO(),
+    )
+    area = ReferenceArea.objects.get()
+    assert area.name == "Bräy" and area.geometry.extent == pytest.approx((27, -3.618, 27.09, -3.528), abs=0.01)
 
 
 @pytest.mark.parametrize("is_zipped", [False, True])
