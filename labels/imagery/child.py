@@ -4,23 +4,19 @@ It knows no Django, no database and no secret. It reads one request (JSON) from 
 {"stage", "done", "total"} while it works, then {"result": …} or {"refused": "sentence"}.
 """
 
-import ctypes
 import json
-import os
-import resource
-import signal
 import sys
 from pathlib import Path
 from typing import TextIO
 
-MIB = 2**20
+from labels import isolation
 
 
 def main() -> int:
-    answers = _own_output()
+    answers = isolation.own_output()
     request = json.load(sys.stdin)
-    _die_with(request["parent"])
-    _limit(request["memory_mib"], request["cpu_s"], request["file_mib"])
+    isolation.die_with(request["parent"])
+    isolation.limit(request["memory_mib"], request["cpu_s"], request["file_mib"])
 
     from labels.imagery.opening import ImageRefused
 
@@ -67,32 +63,9 @@ def _prepare(path: Path, folder: Path, answers: TextIO) -> dict:
         return preparation.as_json(preparation.describe(original, plan, prepared))
 
 
-def _own_output() -> TextIO:
-    """Answers keep the pipe to the parent; whatever a library prints goes to the log."""
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    return answers
-
-
 def _answer(answers: TextIO, **line) -> None:
     answers.write(json.dumps(line) + "\n")
     answers.flush()
-
-
-def _die_with(parent: int) -> None:
-    """A worker that is killed takes its child along."""
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
-
-
-def _limit(memory_mib: int, cpu_s: int, file_mib: int) -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (memory_mib * MIB, memory_mib * MIB))
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 5))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (file_mib * MIB, file_mib * MIB))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _short(error: Exception) -> str:

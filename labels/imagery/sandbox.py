@@ -4,10 +4,8 @@ import json
 import logging
 import os
 import selectors
-import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from functools import cache
@@ -15,17 +13,18 @@ from pathlib import Path
 
 import rasterio
 
+from labels import isolation
 from labels.errors import LabelsError
 from labels.imagery.opening import ALLOWED_DRIVERS, ImageRefused
 
 log = logging.getLogger(__name__)
 
-HOME = Path(__file__).resolve().parent.parent.parent
 MEMORY_MIB = 1536  # of address space; 20,000 x 20,000 pixels took 879, and 619 MiB of memory
 CPU_S = 3600
 FILE_MIB = 16 * 1024
 LONGEST_ANSWER = 32 * 2**20
 LISTEN_S = 1.0
+STOPPED = "The picture's reader stopped: the file is damaged or needs too much memory."
 
 Report = Callable[[str, int, int | None], None]
 
@@ -44,29 +43,19 @@ def prepare(*, path: Path, roots: list[Path], folder: Path, report: Report) -> d
         "path": str(path),
         "roots": [str(root) for root in roots],
         "folder": str(folder),
-        "parent": os.getpid(),
         "memory_mib": MEMORY_MIB,
         "cpu_s": CPU_S,
         "file_mib": FILE_MIB,
     }
     with tempfile.TemporaryFile() as errors:
-        child = subprocess.Popen(  # noqa: S603  our own interpreter and module, no shell, a fixed argument list
-            [*_without_network(), sys.executable, "-s", "-m", "labels.imagery.child"],
-            cwd=HOME,
-            env=_environment(folder),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            start_new_session=True,
-        )
         try:
-            child.stdin.write(json.dumps(request).encode())
-            child.stdin.close()
-            return _listen(child, report, errors)
+            child = isolation.start("labels.imagery.child", request, environment=_environment(folder), errors=errors)
         except BrokenPipeError:
-            raise _failure(child, errors) from None
+            raise ImageRefused(STOPPED) from None
+        try:
+            return _listen(child, report, errors)
         finally:
-            _end(child)
+            isolation.end(child)
 
 
 def _listen(child: subprocess.Popen, report: Report, errors) -> dict:
@@ -104,34 +93,12 @@ def _failure(child: subprocess.Popen, errors) -> LabelsError:
         return ImageRefused("The picture took more time or memory than a reader may have. Cut it into parts.")
     if -code == signal.SIGXFSZ:
         return ImageRefused("The prepared picture would be too large. Cut it into parts.")
-    return ImageRefused("The picture's reader stopped: the file is damaged or needs too much memory.")
-
-
-def _end(child: subprocess.Popen) -> None:
-    if child.poll() is None:
-        os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
-    child.stdout.close()
+    return ImageRefused(STOPPED)
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """No secret and no proxy; GDAL's guards, and every driver skipped that is not on the list."""
-    return {
-        "PATH": os.defpath,
-        "LANG": "C.UTF-8",
-        "TMPDIR": str(folder),
-        "CPL_TMPDIR": str(folder),
-        "GDAL_SKIP": _skipped_drivers(),
-        "GDAL_DRIVER_PATH": "disable",
-        "GDAL_PAM_ENABLED": "NO",
-        "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-        "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none",
-        "GDAL_HTTP_MAX_RETRY": "0",
-        "GDAL_CACHEMAX": "256",
-        "OPENBLAS_NUM_THREADS": "1",
-        "OMP_NUM_THREADS": "1",
-        "MALLOC_ARENA_MAX": "2",
-    }
+    """Every driver is skipped that is not on the list."""
+    return isolation.base_environment(folder) | {"GDAL_SKIP": _skipped_drivers()}
 
 
 @cache
@@ -139,16 +106,3 @@ def _skipped_drivers() -> str:
     """GDAL knows only a list of drivers to leave out; the child checks that nothing else is left."""
     with rasterio.Env() as env:
         return ",".join(sorted(set(env.drivers()) - ALLOWED_DRIVERS))
-
-
-@cache
-def _without_network() -> tuple[str, ...]:
-    """A prefix that gives a process an empty network, where the system lets us; tried once."""
-    unshare = shutil.which("unshare")
-    if unshare:
-        prefix = (unshare, "--net", "--map-root-user")
-        tried = subprocess.run([*prefix, "true"], capture_output=True, timeout=10, check=False)  # noqa: S603
-        if tried.returncode == 0:
-            return prefix
-    log.warning("Pictures are read without a network of their own: unshare --net does not work here.")
-    return ()

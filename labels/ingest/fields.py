@@ -1,11 +1,13 @@
 """What a column of a register can mean, and guessing it from its header. A doubtful guess is asked, never assumed."""
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from django.utils.translation import gettext_lazy as _
 
 from labels.errors import BadInput
+from labels.ingest import dates, utm
 from labels.ingest.headers import folded
 
 
@@ -15,13 +17,23 @@ class Field:
     label: str
     # Headers, folded, in English, French, Portuguese and Spanish, that mean this field beyond doubt.
     synonyms: frozenset[str]
+    # What may be chosen besides a column, with its words: the same for every row of the file.
+    values: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    # Some choices are of values only.
+    is_column: bool = True
 
 
-def _field(name: str, label: str, synonyms: str) -> Field:
-    return Field(name, label, frozenset(word.strip() for word in synonyms.split(",")))
+def _field(name: str, label: str, synonyms: str, values: Mapping[str, str] | None = None) -> Field:
+    return Field(name, label, frozenset(word.strip() for word in synonyms.split(",")), values or {})
+
+
+def _choice(name: str, label: str, values: Mapping[str, str]) -> Field:
+    return Field(name, label, frozenset(), values, is_column=False)
 
 
 FIELDS = [
+    # Its values are the file's own: `Facts.sheets`.
+    _choice("sheet", _("sheet or layer"), {}),
     _field("source_id", _("id in the register"), "source id"),
     _field(
         "name",
@@ -34,12 +46,31 @@ FIELDS = [
         "longitude",
         _("longitude"),
         "longitude, lon, long, lng, x, longitude x, gps longitude, long dd, lon dd, longitude dd, coord x, "
-        "x coord, longitud, coordenada x",
+        "x coord, longitud, coordenada x, easting, utm e, utm x, x utm, utm easting",
     ),
     _field(
         "latitude",
         _("latitude"),
-        "latitude, lat, y, latitude y, gps latitude, lat dd, latitude dd, coord y, y coord, latitud, coordenada y",
+        "latitude, lat, y, latitude y, gps latitude, lat dd, latitude dd, coord y, y coord, latitud, coordenada y, "
+        "northing, utm n, utm y, y utm, utm northing",
+    ),
+    _field(
+        "coordinates",
+        _("latitude and longitude in one column"),
+        "coordinates, coordonnees, coordenadas, coordonnees gps, gps coordinates, coordenadas gps, lat long, lat lon, "
+        "latlon, latlong, latitude longitude, longitude latitude, gps, position gps, utm, coordonnees utm, "
+        "coordenadas utm, utm coordinates",
+    ),
+    _choice(
+        "coordinate_order",
+        _("order in that column, where no letter tells"),
+        {"lat_lon": _("latitude, longitude"), "lon_lat": _("longitude, latitude")},
+    ),
+    _field(
+        "utm_zone",
+        _("UTM zone of positions in metres"),
+        "utm zone, zone utm, zona utm, fuseau, fuseau utm, huso, huso utm, fuso, fuso utm",
+        dict(zip(utm.ZONES, utm.ZONES, strict=True)),
     ),
     _field("geometry", _("position or shape (WKT)"), "geom, geometry, wkt, the geom, geometrie, geometria, shape wkt"),
     _field(
@@ -48,6 +79,11 @@ FIELDS = [
         "date, visit date, date of visit, observed on, observation date, survey date, report date, date visite, "
         "date de visite, date de la visite, date visite terrain, date observation, data, data da visita, "
         "data visita, fecha, fecha de visita, fecha visita",
+    ),
+    _choice(
+        "date_order",
+        _("first in dates such as 03/04/2015"),
+        {dates.DAY_FIRST: _("the day"), dates.MONTH_FIRST: _("the month")},
     ),
     _field(
         "date_precision",
@@ -96,7 +132,10 @@ FIELDS = [
         "qualificacao, calificacion",
     ),
 ]
-POSITION = {"longitude", "latitude", "geometry"}
+# The ways of giving positions; a mapping has one of them at most.
+WAYS = [{"longitude", "latitude"}, {"coordinates"}, {"geometry"}]
+POSITION = {"longitude", "latitude", "coordinates", "geometry"}
+BY_NAME = {field.name: field for field in FIELDS}
 FIELD_NAMES = [field.name for field in FIELDS]
 
 # A header with one of these among its words may hold the register's own id.
@@ -129,16 +168,17 @@ def guess_mapping(columns: Iterable[str], *, has_geometry: bool = False) -> Gues
             mapping[field.name] = candidates[0]
         elif candidates:
             doubts[field.name] = candidates
-    for name in _needless_positions(mapping, has_geometry):
+    for name in _needless_positions(mapping.keys() | doubts.keys(), has_geometry):
         mapping.pop(name, None)
         doubts.pop(name, None)
     return Guess(mapping, doubts)
 
 
-def _needless_positions(mapping: Mapping[str, str], has_geometry: bool) -> set[str]:
+def _needless_positions(named: set[str], has_geometry: bool) -> set[str]:
     if has_geometry:
         return POSITION
-    return {"geometry"} if {"longitude", "latitude"} <= mapping.keys() else set()
+    found = next((way for way in WAYS if way <= named), POSITION)
+    return POSITION - found
 
 
 def may_hold_id(column: str) -> bool:
@@ -171,9 +211,11 @@ def resolve_mapping(
     choice does not fit the file or a guess is doubtful.
     """
     columns = list(columns)
+    chosen = _named_values(chosen, columns)
     _check_choices(columns, chosen)
     if saved:
-        missing = sorted({column for name, column in saved.items() if name not in chosen} - set(columns))
+        read = {column for name, column in saved.items() if name not in chosen and not is_value(name, column)}
+        missing = sorted(read - set(columns))
         if missing:
             raise BadInput(
                 f"The saved mapping of this register reads the column {missing[0]!r}, which this file does not have. "
@@ -196,15 +238,35 @@ def check_position(mapping: Mapping[str, str]) -> None:
     if len(has) == 1:
         missing = ({"longitude", "latitude"} - has).pop()
         raise BadInput(f"A column is read as {has.pop()} but none as {missing}: choose one with --map {missing}=….")
-    if has and "geometry" in mapping:
-        raise BadInput("Positions are read either from longitude and latitude or from geometry, not from both.")
+    if sum(1 for way in WAYS if way & mapping.keys()) > 1:
+        raise BadInput(
+            "Positions are read from longitude and latitude, from coordinates or from geometry; not from both."
+        )
+
+
+def is_value(name: str, chosen: str) -> bool:
+    """Whether the choice is a value for every row, such as a UTM zone, rather than a column."""
+    return name == "sheet" or (name in BY_NAME and chosen in BY_NAME[name].values)
+
+
+def _named_values(chosen: Mapping[str, str], columns: list[str]) -> dict[str, str]:
+    """`36 Nord` and `EPSG:32636` are the zone `36N`, unless a column is called so."""
+    named = dict(chosen)
+    zone = named.get("utm_zone", "")
+    if zone and zone not in columns and (found := utm.zone_of(zone)):
+        named["utm_zone"] = str(found)
+    return named
 
 
 def _check_choices(columns: list[str], chosen: Mapping[str, str]) -> None:
     for name, column in chosen.items():
         if name not in FIELD_NAMES:
             raise BadInput(f"There is no field {name!r}; the fields are {', '.join(FIELD_NAMES)}.")
-        if column and column not in columns:
+        if not column or is_value(name, column):
+            continue
+        if not BY_NAME[name].is_column:
+            raise BadInput(f"{name}={column}: choose one of {', '.join(BY_NAME[name].values)}.")
+        if column not in columns:
             raise BadInput(f"{name}={column}: the file has no column {column!r}; it has {', '.join(columns)}.")
 
 
@@ -221,9 +283,6 @@ def _ask_doubts(doubts: Mapping[str, list[str]], n_distinct: Mapping[str, int]) 
 
 def _without_other_position(mapping: dict[str, str], chosen: Mapping[str, str]) -> dict[str, str]:
     """A chosen way of giving positions replaces the guessed or saved one."""
-    replaced: set[str] = set()
-    if chosen.get("geometry"):
-        replaced = {"longitude", "latitude"}
-    elif chosen.get("longitude") or chosen.get("latitude"):
-        replaced = {"geometry"}
+    way = next((way for way in WAYS if any(chosen.get(name) for name in way)), None)
+    replaced = POSITION - way if way else set()
     return {name: column for name, column in mapping.items() if name not in replaced}

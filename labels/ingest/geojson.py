@@ -18,7 +18,37 @@ _space = re.compile(r"[ \t\r\n]*")
 
 
 def looks_like(head: bytes) -> bool:
-    return head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{"
+    return head.removeprefix(b"\xef\xbb\xbf").lstrip(b"\x1e \t\r\n")[:1] == b"{"
+
+
+def looks_like_lines(head: bytes) -> bool:
+    """A feature a line, perhaps each behind a record separator (RFC 8142); a single feature is no collection."""
+    lines = [line for line in head.removeprefix(b"\xef\xbb\xbf").replace(b"\x1e", b"").split(b"\n", 5) if line.strip()]
+    if len(lines) < 2 or not lines[1].lstrip().startswith(b"{"):
+        return False
+    try:
+        first = json.loads(lines[0])
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(first, dict) and first.get("type") == "Feature"
+
+
+def lines(path: Path) -> Iterator[object]:
+    """Each line's feature, whatever it is."""
+    with path.open("rb") as file:
+        number = 0
+        while line := file.readline(MAX_FEATURE + 1):
+            number += 1
+            if len(line) > MAX_FEATURE:
+                raise BadInput(_("A feature is larger than %(n)d MiB.") % {"n": MAX_FEATURE >> 20})
+            try:
+                text = line.decode("utf-8-sig").strip("\x1e \t\r\n")
+                if text:
+                    yield _decoder.decode(text)
+            except UnicodeDecodeError as error:
+                raise BadInput(_("The file is not UTF-8, as GeoJSON must be.")) from error
+            except (json.JSONDecodeError, RecursionError) as error:
+                raise BadInput(_("Line %(n)d is no well-formed GeoJSON feature.") % {"n": number}) from error
 
 
 def as_text(value: object) -> str:

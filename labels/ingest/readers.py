@@ -6,6 +6,7 @@ A reader is asked for by the file's content, never by its name. A new format is 
 import codecs
 import csv
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -16,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from labels.errors import BadInput
-from labels.ingest import geojson
+from labels.ingest import confined, geojson
 from labels.ingest.refusals import Refusal
 
 MAX_COLUMNS = 1000
@@ -34,6 +35,8 @@ class RawRow:
     # The feature's own geometry, as GeoJSON; tables have none.
     geometry: dict | None = None
     refusal: Refusal | None = None
+    # A spreadsheet may write a date as the number of a day.
+    is_spreadsheet: bool = False
 
 
 @dataclass
@@ -45,6 +48,9 @@ class Facts:
     encoding: str = ""
     delimiter: str = ""
     has_geometry: bool = False
+    # The tables of a file that has several, and the one that is read.
+    sheets: list[str] = field(default_factory=list)
+    sheet: str = ""
     # Sentences about guesses and oddities.
     notes: list[str] = field(default_factory=list)
 
@@ -55,8 +61,8 @@ class Reader(Protocol):
     def rows(self) -> Iterator[RawRow]: ...
 
 
-def open_rows(path: Path) -> Reader:
-    """The reader for this file; BadInput in words where none can read it."""
+def open_rows(path: Path, sheet: str = "") -> Reader:
+    """The reader for this file, of its table `sheet` where it has several; BadInput in words where none can read it."""
     try:
         with path.open("rb") as file:
             head = file.read(SAMPLE_BYTES)
@@ -66,7 +72,7 @@ def open_rows(path: Path) -> Reader:
         raise BadInput(_("The file is empty."))
     for sees, reader in READERS:
         if sees(head):
-            return reader(path, head)
+            return reader(path, head, sheet)
     raise BadInput(_not_readable(head))
 
 
@@ -85,7 +91,7 @@ def file_sha256(path: Path) -> str:
 class CsvReader:
     """A delimited table: encoding and delimiter found out and said, quoted line breaks kept."""
 
-    def __init__(self, path: Path, head: bytes):
+    def __init__(self, path: Path, head: bytes, sheet: str = ""):
         self.path = path
         encoding, note = _encoding(path, head)
         sample = head.decode(encoding, errors="ignore")
@@ -152,8 +158,19 @@ def _encoding(path: Path, head: bytes) -> tuple[str, str]:
                 decoder.decode(chunk)
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
+        if _looks_like_dos(head):
+            return "cp850", "The file is not UTF-8; its accents tell that it is DOS Western European (cp850)."
         return "cp1252-lenient", "The file is not UTF-8; it was read as Windows Western European (cp1252)."
     return "utf-8-sig", ""
+
+
+_accented = re.compile(r"(?<=[a-z])[éèêëàâáãäåçôóõöûùúüîïíñ]|(?<=[A-Z])[ÉÈÊËÀÂÁÃÄÅÇÔÓÕÖÛÙÚÜÎÏÍÑ](?![a-z])")
+
+
+def _looks_like_dos(head: bytes) -> bool:
+    """Whether more bytes are an accented letter of the case of its neighbour in cp850 than in cp1252."""
+    dos, windows = (len(_accented.findall(head.decode(name, errors="replace"))) for name in ("cp850", "cp1252"))
+    return dos > windows
 
 
 def _cp1252_lenient(name: str) -> codecs.CodecInfo | None:
@@ -226,20 +243,24 @@ def _wrong_cells(names: list[str], cells: list[str]) -> Refusal | None:
 
 
 class GeoJsonReader:
-    """A FeatureCollection in WGS 84."""
+    """A FeatureCollection, or a feature a line, in WGS 84."""
 
-    def __init__(self, path: Path, head: bytes):
+    def __init__(self, path: Path, head: bytes, sheet: str = ""):
         self.path = path
+        is_lines = geojson.looks_like_lines(head)
+        self.features = geojson.lines if is_lines else geojson.features
         columns: dict[str, None] = {}
-        for feature in islice(geojson.features(path), 1000):
+        for feature in islice(self.features(path), 1000):
             columns.update(dict.fromkeys(map(str, _properties(feature))))
         if len(columns) > MAX_COLUMNS:
             told = {"n": len(columns), "limit": MAX_COLUMNS}
             raise BadInput(_("The features have %(n)d properties; at most %(limit)d can be read.") % told)
-        self.facts = Facts("GeoJSON", list(columns), encoding="utf-8", has_geometry=True)
+        self.facts = Facts(
+            "GeoJSON lines" if is_lines else "GeoJSON", list(columns), encoding="utf-8", has_geometry=True
+        )
 
     def rows(self) -> Iterator[RawRow]:
-        for file_row, feature in enumerate(geojson.features(self.path), start=1):
+        for file_row, feature in enumerate(self.features(self.path), start=1):
             values = {str(name): geojson.as_text(value) for name, value in _properties(feature).items()}
             geometry = feature.get("geometry") if isinstance(feature, dict) else None
             yield RawRow(file_row, values, geometry, _wrong_feature(feature, values))
@@ -255,6 +276,10 @@ def _wrong_feature(feature: object, values: dict[str, str]) -> Refusal | None:
         return Refusal("", geojson.as_text(feature)[:100], _("this is no GeoJSON feature"))
     if not isinstance(feature.get("geometry"), dict | None):
         return Refusal("geometry", geojson.as_text(feature["geometry"])[:100], _("this is no geometry"))
+    return _wrong_text(values)
+
+
+def _wrong_text(values: dict[str, str]) -> Refusal | None:
     for name, value in values.items():
         if not (_is_storable(name) and _is_storable(value)):
             return Refusal(name if _is_storable(name) else "", "", _("the text holds a null or half a character"))
@@ -268,25 +293,87 @@ def _is_storable(text: str) -> bool:
     return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
+# ---- what a process of its own reads ----
+
+
+class ConfinedReader:
+    """A workbook, zipped shapefile, GeoPackage or KML: opened by a process without network, never by this one."""
+
+    def __init__(self, path: Path, head: bytes, sheet: str = ""):
+        self.path, self.kind, self.sheet = path, _confined_kind(head), sheet
+        said = next(confined.answers(path, self.kind, sheet, with_rows=False), {}).get("facts")
+        if not said:
+            raise BadInput(_("The file cannot be read: it says nothing about its table."))
+        notes: list[str] = []
+        self.names = [str(name) for name in said["columns"]]
+        if len(self.names) > MAX_COLUMNS:
+            told = {"n": len(self.names), "limit": MAX_COLUMNS}
+            raise BadInput(_("The file has %(n)d columns; at most %(limit)d can be read.") % told)
+        self.facts = Facts(
+            str(said["format"]),
+            _distinct([name.strip() for name in self.names], notes),
+            encoding=str(said["encoding"]),
+            has_geometry=bool(said["has_geometry"]),
+            sheets=[str(name) for name in said["sheets"]],
+            sheet=sheet if len(said["sheets"]) > 1 else "",
+            notes=notes,
+        )
+        self.is_spreadsheet = self.facts.format == "Excel workbook"
+
+    def rows(self) -> Iterator[RawRow]:
+        # Row 1 of a workbook is its header.
+        file_row, is_over = int(self.is_spreadsheet), False
+        for answer in confined.answers(self.path, self.kind, self.sheet, with_rows=True):
+            is_over = is_over or "end" in answer
+            for cells, geometry in answer.get("rows", []):
+                file_row += 1
+                if geometry is None and not any(cell.strip() for cell in cells):
+                    continue
+                values = dict(zip(self.facts.columns, cells, strict=True))
+                yield RawRow(file_row, values, geometry, _wrong_text(values), self.is_spreadsheet)
+        if not is_over:
+            raise BadInput(_("The file's reader stopped before the end of the table."))
+
+
+def _confined_kind(head: bytes) -> str:
+    """How a file of the formats that GDAL reads begins; empty for any other."""
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return "zip"
+    if head.startswith(b"SQLite format 3\0"):
+        return "gpkg"
+    return "kml" if _is_xml(head) and b"<kml" in head[:5000] else ""
+
+
+def _is_xml(head: bytes) -> bool:
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return head[:1000].decode("utf-16", errors="ignore").lstrip().startswith("<")
+    return head.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"<")
+
+
 def _not_readable(head: bytes) -> str:
     for magic, name in KNOWN_FORMATS:
         if head.startswith(magic):
             return _("This is %(name)s, which cannot be read yet. Save it as CSV or GeoJSON.") % {"name": name}
+    if _is_xml(head):
+        return _("This is XML other than KML, which is no register. Save it as CSV or GeoJSON.")
     return _("This is neither a table (CSV) nor GeoJSON: it holds null bytes. Save it as CSV in UTF-8.")
 
 
 KNOWN_FORMATS = [
-    (b"PK\x03\x04", gettext_lazy("a zip archive or an Excel workbook")),
     (b"\xd0\xcf\x11\xe0", gettext_lazy("an old Excel workbook")),
-    (b"SQLite format 3\0", gettext_lazy("a GeoPackage")),
-    (b"\x00\x00\x27\x0a", gettext_lazy("a shapefile")),
+    (b"\x00\x00\x27\x0a", gettext_lazy("a shapefile without its other files; zip them together")),
     (b"%PDF", gettext_lazy("a PDF")),
 ]
 
-READERS: list[tuple[Callable[[bytes], bool], Callable[[Path, bytes], Reader]]] = [
+READERS: list[tuple[Callable[[bytes], object], Callable[[Path, bytes, str], Reader]]] = [
+    (_confined_kind, ConfinedReader),
     (geojson.looks_like, GeoJsonReader),
     (
-        lambda head: _looks_like_table(head) and not head.startswith(tuple(magic for magic, name in KNOWN_FORMATS)),
+        lambda head: (
+            _looks_like_table(head)
+            and not _is_xml(head)
+            and not head.startswith(tuple(magic for magic, name in KNOWN_FORMATS))
+        ),
         CsvReader,
     ),
 ]

@@ -17,3 +17,7 @@ class RowRefused(Exception):
     def __init__(self, refusal: Refusal):
         super().__init__(refusal.reason)
         self.refusal = refusal
+
+
+def refuse(column: str, value: object, reason: str) -> RowRefused:
+    return RowRefused(Refusal(column, str(value)[:200], reason))

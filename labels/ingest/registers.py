@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 
 from labels import placement
 from labels.errors import BadInput, Conflict
-from labels.ingest import unread, uploads
+from labels.ingest import dates, unread, uploads
 from labels.ingest.fields import may_hold_id, resolve_mapping
 from labels.ingest.readers import Facts, RawRow, Reader, file_sha256, first_rows, open_rows
 from labels.ingest.refusals import Refusal
@@ -49,8 +49,33 @@ def choose_mapping(reader: Reader, register: Register | None, chosen: dict[str, 
     facts = reader.facts
     doubtful = [] if saved or "source_id" in chosen else [c for c in facts.columns if may_hold_id(c)]
     counts = distinct_counts(reader, doubtful) if len(doubtful) > 1 else {}
-    return resolve_mapping(
-        facts.columns, chosen=chosen, saved=saved, n_distinct=counts, has_geometry=facts.has_geometry
+    mapping = resolve_mapping(
+        facts.columns,
+        chosen=chosen | {"sheet": facts.sheet},
+        saved=saved,
+        n_distinct=counts,
+        has_geometry=facts.has_geometry,
+    )
+    is_told = "date_order" in chosen or mapping.get("observed_on") == saved.get("observed_on")
+    return mapping if is_told and "date_order" in mapping else with_date_order(reader, mapping)
+
+
+def with_date_order(reader: Reader, mapping: dict[str, str]) -> dict[str, str]:
+    """The mapping with the order of day and month that its column of dates tells. BadInput asks where it does not."""
+    column = mapping.get("observed_on")
+    if not column:
+        return mapping
+    values = (raw.values.get(column, "") for raw in islice(reader.rows(), ROWS_FOR_GUESSING))
+    try:
+        order = dates.order_of(values)
+    except dates.AmbiguousOrder as error:
+        words = _(
+            "The dates of %(column)s do not tell the day from the month (%(examples)s). Choose which comes first: "
+            "date_order=day_first or date_order=month_first."
+        )
+        raise BadInput(words % {"column": column, "examples": error}) from error
+    return {name: value for name, value in mapping.items() if name != "date_order"} | (
+        {"date_order": order} if order else {}
     )
 
 
@@ -81,7 +106,7 @@ def preview(
     path: Path, *, mapping: dict[str, str], register: Register | None = None, n_rows: int | None = None
 ) -> Preview:
     """Read the file (or its first rows) as an import would, and store nothing."""
-    reader = open_rows(path)
+    reader = open_rows(path, mapping.get("sheet", ""))
     rows = RowReader(mapping, register.value_mapping if register else {})
     raws = reader.rows() if n_rows is None else islice(reader.rows(), n_rows)
     staging = Staging("staging_preview", temporary=True)
@@ -183,9 +208,10 @@ def _stage(job: RunningJob, staging: Staging, register: Register) -> None:
         raise BadInput(_("The file changed after its import was asked for; ask again."))
     done = staging.last_row()
     n_done = staging.n_rows()
-    job.begin(_("reading rows"), _n_lines(path))
+    sheet = job.parameters["mapping"].get("sheet", "")
+    job.begin(_("reading rows"), _n_lines(path, sheet))
     rows = RowReader(job.parameters["mapping"], register.value_mapping)
-    raws = (raw for raw in open_rows(path).rows() if raw.file_row > done)
+    raws = (raw for raw in open_rows(path, sheet).rows() if raw.file_row > done)
     for batch in batches(_read(rows, raws), BATCH_ROWS):
         with transaction.atomic():
             job.still_mine()
@@ -255,9 +281,9 @@ def _one_import_at_a_time(register: Register) -> Iterator[None]:
                 cursor.execute("SELECT pg_advisory_unlock(%s, %s)", key)
 
 
-def _n_lines(path: Path) -> int | None:
+def _n_lines(path: Path, sheet: str) -> int | None:
     """About how many rows are to come: the lines of a table, unknown for other formats."""
-    if open_rows(path).facts.format != "CSV":
+    if open_rows(path, sheet).facts.format != "CSV":
         return None
     with path.open("rb") as file:
         return max(0, sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b"")) - 1)

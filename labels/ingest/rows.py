@@ -2,21 +2,19 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 
 from django.contrib.gis.geos import MultiPolygon
 from django.utils.translation import gettext as _
 
-from labels.ingest import shapes, words
+from labels.ingest import coordinates, dates, shapes, utm, words
+from labels.ingest.coordinates import Position
+from labels.ingest.fields import is_value
 from labels.ingest.readers import RawRow
-from labels.ingest.refusals import Refusal, RowRefused
-from labels.ingest.shapes import refuse
+from labels.ingest.refusals import Refusal, RowRefused, refuse
 from labels.models import Observation
-
-Kind, DatePrecision = Observation.Kind, Observation.DatePrecision
 
 
 @dataclass(slots=True)
@@ -73,7 +71,7 @@ class RowReader:
     def _read(self, raw: RawRow) -> Observed:
         values = raw.values
         lon, lat, polygon = self._position(raw)
-        observed_on, date_precision = self._date(values)
+        observed_on, date_precision = self._date(values, raw.is_spreadsheet)
         method = self._text("location_method", values)
         minerals, originals = self._minerals(values)
         source_id = self._source_id(values)
@@ -130,8 +128,13 @@ class RowReader:
             raise refuse(self.mapping["source_id"], "", _("the row has no id"))
         return source_id
 
-    def _date(self, values: Mapping[str, str]) -> tuple[date | None, str]:
-        observed_on, precision = parse_date(self._cell("observed_on", values), self.mapping.get("observed_on", ""))
+    def _date(self, values: Mapping[str, str], is_spreadsheet: bool) -> tuple[date | None, str]:
+        observed_on, precision = dates.parse_date(
+            self._cell("observed_on", values),
+            self.mapping.get("observed_on", ""),
+            order=self.mapping.get("date_order", ""),
+            is_spreadsheet=is_spreadsheet,
+        )
         stated = words.date_precision_in(self._cell("date_precision", values), self._own("date_precision"))
         if observed_on and stated:
             precision = stated
@@ -149,8 +152,8 @@ class RowReader:
         return [code for code, _ in found], [word for _, word in found]
 
     def _position(self, raw: RawRow) -> tuple[float | None, float | None, str | None]:
-        if "longitude" in self.mapping:
-            return *self._from_columns(raw.values), None
+        if "longitude" in self.mapping or "coordinates" in self.mapping:
+            return *(self._from_cells(raw.values) or (None, None)), None
         if "geometry" in self.mapping:
             cell = self._cell("geometry", raw.values)
             shape = None if words.is_blank(cell) else shapes.from_wkt(cell, self.mapping["geometry"])
@@ -160,78 +163,23 @@ class RowReader:
             if not shape.valid:
                 raise refuse("geometry", "Polygon", _("the polygon crosses itself or is not whole"))
             return None, None, shape.hexewkb.decode()
-        return *(_unless_origin(*shape) if shape else (None, None)), None
+        return *(shape if shape and any(shape) else (None, None)), None
 
-    def _from_columns(self, values: Mapping[str, str]) -> tuple[float | None, float | None]:
-        lon_column, lat_column = self.mapping["longitude"], self.mapping["latitude"]
-        lon = parse_coordinate(values.get(lon_column, ""), lon_column)
-        lat = parse_coordinate(values.get(lat_column, ""), lat_column)
-        if not lon and not lat:
-            return None, None
-        if lon is None or lat is None:
-            missing = lon_column if lon is None else lat_column
-            raise refuse(missing, values.get(missing, ""), _("the row states only one of the two coordinates"))
-        return shapes.checked_position(lon, lat, lon_column, lat_column)
+    def _from_cells(self, values: Mapping[str, str]) -> Position | None:
+        zone = self._zone(values)
+        if "coordinates" in self.mapping:
+            order, column = self.mapping.get("coordinate_order", ""), self.mapping["coordinates"]
+            return coordinates.combined(self._cell("coordinates", values), column, order, zone)
+        lon, lat = self._cell("longitude", values), self._cell("latitude", values)
+        return coordinates.from_columns(lon, lat, self.mapping["longitude"], self.mapping["latitude"], zone)
+
+    def _zone(self, values: Mapping[str, str]) -> utm.Zone | None:
+        chosen = self.mapping.get("utm_zone")
+        if not chosen:
+            return None
+        if is_value("utm_zone", chosen):
+            return utm.zone_of(chosen)
+        return coordinates.read_zone(values.get(chosen, ""), chosen)
 
 
 _canonical = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-
-def _unless_origin(lon: float, lat: float) -> tuple[float | None, float | None]:
-    """0, 0 is how forms write that they do not know."""
-    return (lon, lat) if lon or lat else (None, None)
-
-
-_decimal = re.compile(r"[-+\u2212\u2013]?\s?\d{1,15}(?:[.,]\d{0,30})?(?:[eE][-+]?\d{1,3})?\s?\u00b0?", re.ASCII)
-
-
-def parse_coordinate(text: str, column: str) -> float | None:
-    """Decimal degrees with a point or a comma; None where the cell says nothing. Anything else is refused."""
-    text = text.strip()
-    if not _decimal.fullmatch(text):
-        if words.is_blank(text):
-            return None
-        raise refuse(column, text, _("this is no coordinate in decimal degrees"))
-    plain = re.sub("[\u2212\u2013]", "-", text).replace(",", ".").rstrip("\u00b0")
-    return float(re.sub(r"\s", "", plain))
-
-
-_iso = re.compile(
-    r"(\d{4})([-/.])(\d{1,2})\2(\d{1,2})(?:[T ]\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?\s?(?:Z|[-+]\d{2}:?\d{2})?|Z)?",
-    re.ASCII,
-)
-_day_first = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4})(?: \d{1,2}:\d{2}(?::\d{2})?)?", re.ASCII)
-_year_month = re.compile(r"(\d{4})[-/](\d{1,2})", re.ASCII)
-_month_year = re.compile(r"(\d{1,2})[/.-](\d{4})", re.ASCII)
-_year = re.compile(r"\d{4}", re.ASCII)
-
-
-def parse_date(text: str, column: str) -> tuple[date | None, str]:
-    """A date and its precision: 2015-06-30, 30/06/2015, 2015-06, 06/2015 or 2015; the day comes first with slashes."""
-    text = text.strip()
-    if found := _iso.fullmatch(text):
-        parts, precision = (found[1], found[3], found[4]), DatePrecision.DAY
-    elif found := _day_first.fullmatch(text):
-        parts, precision = (found[4], found[3], found[1]), DatePrecision.DAY
-    elif found := _year_month.fullmatch(text):
-        parts, precision = (found[1], found[2], 1), DatePrecision.MONTH
-    elif found := _month_year.fullmatch(text):
-        parts, precision = (found[2], found[1], 1), DatePrecision.MONTH
-    elif _year.fullmatch(text):
-        parts, precision = (text, 1, 1), DatePrecision.YEAR
-    elif words.is_blank(text):
-        return None, DatePrecision.UNKNOWN.value
-    else:
-        raise refuse(column, text, _("this is no date such as 30/06/2015, 2015-06-30, 06/2015 or 2015"))
-    return _checked_date(parts, text, column), precision.value
-
-
-def _checked_date(parts: tuple, text: str, column: str) -> date:
-    try:
-        found = date(*(int(part) for part in parts))
-    except ValueError:
-        raise refuse(column, text, _("there is no such day (the day comes before the month)")) from None
-    last = datetime.now(UTC).year + 1
-    if not 1900 <= found.year <= last:
-        raise refuse(column, text, _("the year lies outside 1900 to %(last)d") % {"last": last})
-    return found

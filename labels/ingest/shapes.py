@@ -1,34 +1,20 @@
 """Positions and polygons as files state them: finite, on the globe, whole. Heights are dropped."""
 
-import math
 import re
 from collections.abc import Iterable
 
 from django.contrib.gis.geos import GEOSException, GEOSGeometry, MultiPolygon, Polygon
 from django.utils.translation import gettext as _
 
-from labels.ingest.refusals import Refusal, RowRefused
+from labels.ingest.coordinates import Position, checked_position
+from labels.ingest.refusals import refuse
 
 MAX_VERTICES = 500_000
-Position = tuple[float, float]
 
 _number = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
 _point = re.compile(
     rf"(?:SRID=4326;)?\s*POINT\s*(?:ZM?|M)?\s*\(\s*{_number}\s+{_number}(?:\s+\S+){{0,2}}\s*\)", re.I | re.A
 )
-
-
-def refuse(column: str, value: object, reason: str) -> RowRefused:
-    return RowRefused(Refusal(column, str(value)[:200], reason))
-
-
-def checked_position(lon: float, lat: float, lon_column: str, lat_column: str) -> Position:
-    """The position, or a refusal naming the column whose value lies off the globe."""
-    if not (math.isfinite(lon) and -180 <= lon <= 180):
-        raise refuse(lon_column, lon, _("a longitude lies between -180 and 180 degrees"))
-    if not (math.isfinite(lat) and -90 <= lat <= 90):
-        raise refuse(lat_column, lat, _("a latitude lies between -90 and 90 degrees"))
-    return lon, lat
 
 
 def from_wkt(text: str, column: str) -> Position | MultiPolygon | None:

@@ -4,19 +4,11 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
-from labels.ingest.headers import folded
+from labels.ingest.headers import folded, is_blank
 from labels.models import Observation
 from labels.models.registers import LocationPrecision
 
 OTHER = "other"
-
-# What people write into a cell that has nothing to say.
-BLANKS = frozenset(
-    [
-        *("", "n a", "na", "nd", "n d", "ns", "nan", "null", "none", "inconnu", "inconnue", "unknown", "not known"),
-        *("non connu", "desconocido", "desconhecido", "sem dados", "sin datos", "sans", "vide", "neant", "aucun"),
-    ]
-)
 
 _MINERALS = {
     "gold": "gold, or, ouro, oro, au, alluvial gold, or alluvionnaire",
@@ -84,11 +76,6 @@ def _by_word(table: Mapping[str, str]) -> dict[str, str]:
 MINERALS, KINDS, DATE_PRECISIONS = _by_word(_MINERALS), _by_word(_KINDS), _by_word(_DATE_PRECISIONS)
 
 _SEVERAL = re.compile(r"\s*[,;/+&|\n]\s*|\s+(?:et|and|e|y)\s+", re.IGNORECASE)
-
-
-def is_blank(text: str) -> bool:
-    """Whether the cell says nothing: empty, `N/A`, `inconnu`, a dash."""
-    return folded(text) in BLANKS
 
 
 def minerals_in(text: str, own: Mapping[str, str]) -> list[tuple[str, str]]:

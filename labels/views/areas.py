@@ -29,7 +29,9 @@ def areas(request: HttpRequest, project: Project) -> HttpResponse:
 
 
 class LayerForm(forms.Form):
-    file = forms.FileField(label=_("File"), help_text=_("GeoJSON polygons in WGS 84."))
+    file = forms.FileField(
+        label=_("File"), help_text=_("Polygons as GeoJSON in WGS 84, zipped shapefile, GeoPackage or KML.")
+    )
     kind = forms.ChoiceField(label=_("Kind"), choices=AreaKind.choices)
     layer = forms.CharField(
         label=_("Name of the layer"),

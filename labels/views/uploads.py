@@ -14,7 +14,8 @@ from django.views.decorators.http import require_http_methods
 from labels import jobs
 from labels.errors import BadInput
 from labels.ingest import registers, uploads
-from labels.ingest.fields import FIELDS, guess_mapping, may_hold_id, resolve_mapping
+from labels.ingest.confined import SheetAsked
+from labels.ingest.fields import FIELDS, guess_mapping, is_value, may_hold_id, resolve_mapping
 from labels.ingest.readers import Reader, first_rows, open_rows
 from labels.models import Job, Project, Register, Upload
 from labels.views.doors import in_project
@@ -27,7 +28,10 @@ UNDECIDED = "?"
 
 
 class RegisterForm(forms.Form):
-    file = forms.FileField(label=_("File"), help_text=_("CSV in any usual encoding, or GeoJSON in WGS 84."))
+    file = forms.FileField(
+        label=_("File"),
+        help_text=_("CSV in any usual encoding, Excel (xlsx), GeoJSON, zipped shapefile, GeoPackage or KML."),
+    )
     register = forms.ModelChoiceField(
         label=_("Register"),
         queryset=Register.objects.none(),
@@ -102,7 +106,9 @@ def mapping(request: HttpRequest, project: Project, upload: UUID) -> HttpRespons
     found = get_object_or_404(project.uploads.select_related("register"), uuid=upload, register__isnull=False)
     context = {"upload": found, "register": found.register, "section": "registers"}
     try:
-        reader = open_rows(uploads.path_of(found))
+        reader = open_rows(uploads.path_of(found), _sheet(request, found.register))
+    except SheetAsked as error:
+        return render(request, "labels/mapping.html", context | {"sheets": error.sheets})
     except BadInput as error:
         return render(request, "labels/mapping.html", context | {"unreadable": str(error)})
     chosen, doubts = _choices(request, reader, found.register)
@@ -118,24 +124,33 @@ def mapping(request: HttpRequest, project: Project, upload: UUID) -> HttpRespons
     return render(request, "labels/mapping.html", context)
 
 
+def _sheet(request: HttpRequest, register: Register) -> str:
+    return request.POST.get("field-sheet", register.column_mapping.get("sheet", ""))
+
+
 def _choices(request: HttpRequest, reader: Reader, register: Register) -> tuple[dict[str, str], dict[str, list[str]]]:
     """Field -> column as posted, else as saved for the register, else as guessed; and what is doubtful."""
-    if request.method == "POST":
+    # The first question about a file of several tables is which: nothing else was answered then.
+    if {name for name in request.POST if name.startswith("field-")} - {"field-sheet"}:
         return {field.name: request.POST.get(f"field-{field.name}", "") for field in FIELDS}, {}
     columns = set(reader.facts.columns)
-    saved = {name: column for name, column in register.column_mapping.items() if column in columns}
+    saved = {
+        name: column for name, column in register.column_mapping.items() if column in columns or is_value(name, column)
+    }
+    sheet = {"sheet": reader.facts.sheet}
     if saved:
-        return saved, {}
+        return saved | sheet, {}
     guess = guess_mapping(reader.facts.columns, has_geometry=reader.facts.has_geometry)
-    return guess.mapping | dict.fromkeys(guess.doubts, UNDECIDED), guess.doubts
+    return sheet | guess.mapping | dict.fromkeys(guess.doubts, UNDECIDED), guess.doubts
 
 
 def _mapping(reader: Reader, chosen: dict[str, str]) -> dict[str, str]:
     undecided = [str(field.label) for field in FIELDS if chosen.get(field.name) == UNDECIDED]
     if undecided:
         raise BadInput(_("Several columns could be meant. Choose for: %s.") % ", ".join(undecided))
-    complete = {field.name: chosen.get(field.name, "") for field in FIELDS}
-    return resolve_mapping(reader.facts.columns, chosen=complete, has_geometry=reader.facts.has_geometry)
+    complete = {field.name: chosen.get(field.name, "") for field in FIELDS} | {"sheet": reader.facts.sheet}
+    mapping = resolve_mapping(reader.facts.columns, chosen=complete, has_geometry=reader.facts.has_geometry)
+    return mapping if "date_order" in mapping else registers.with_date_order(reader, mapping)
 
 
 def _ask(request: HttpRequest, upload: Upload, mapping: dict[str, str]) -> HttpResponse:
@@ -165,9 +180,13 @@ def _fields(reader: Reader, chosen: dict[str, str], doubts: dict[str, list[str]]
             "label": field.label,
             "chosen": chosen.get(field.name, ""),
             "is_doubtful": chosen.get(field.name) == UNDECIDED,
-            "columns": reader.facts.columns,
+            "columns": reader.facts.columns if field.is_column else [],
+            "values": [(name, name) for name in reader.facts.sheets]
+            if field.name == "sheet"
+            else list(field.values.items()),
         }
         for field in FIELDS
+        if field.name != "sheet" or reader.facts.sheets
     ]
 
 

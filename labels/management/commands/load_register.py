@@ -19,7 +19,7 @@ SHOWN_REFUSALS = 20
 
 
 class Command(ProjectCommand):
-    help = "Take a register in from a CSV or GeoJSON file. The last line says what happened."
+    help = "Take a register in from a table, a workbook or a file of shapes. The last line says what happened."
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
@@ -30,8 +30,10 @@ class Command(ProjectCommand):
             action="append",
             default=[],
             metavar="FIELD=COLUMN",
-            help=f"read this field from that column; an empty column means none. Fields: {', '.join(FIELD_NAMES)}",
+            help="read this field from that column; an empty column means none; utm_zone=35S, "
+            f"coordinate_order=lat_lon and date_order=day_first hold for every row. Fields: {', '.join(FIELD_NAMES)}",
         )
+        parser.add_argument("--sheet", default="", help="the sheet or layer, where the file has several")
         parser.add_argument("--name", help="the register's name, when it is made")
         parser.add_argument("--publisher", help="who publishes the register")
         parser.add_argument("--licence", help="the terms it came under")
@@ -46,9 +48,11 @@ class Command(ProjectCommand):
 
     def work(self, project: Project, options: dict) -> None:
         path, slug = options["file"], _register_slug(options)
-        reader = open_rows(path)
         known = project.registers.filter(slug=slug).first()
-        mapping = registers.choose_mapping(reader, known, parse_choices(options["map"]))
+        chosen = parse_choices(options["map"])
+        sheet = options["sheet"] or chosen.get("sheet") or (known.column_mapping.get("sheet") if known else "")
+        reader = open_rows(path, sheet or "")
+        mapping = registers.choose_mapping(reader, known, chosen)
         self._say(reader.facts, mapping)
         register = _register(project, slug, options)
         if options["dry_run"]:

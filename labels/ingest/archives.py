@@ -1,0 +1,125 @@
+"""Zip archives of strangers: what is inside, and single members unpacked under names of ours. Knows no Django.
+
+A name inside an archive is compared and shown, never used as a path. What is unpacked is counted as it comes, since an
+archive can lie about its sizes.
+"""
+
+import stat
+import zipfile
+from pathlib import Path, PurePosixPath
+
+MIB = 2**20
+MAX_MEMBERS = 10_000
+CHUNK = 1 << 20
+SHAPEFILE = ("shp", "shx", "dbf", "prj", "cpg")
+
+
+class FileRefused(Exception):
+    """The file cannot be read; the sentence says why."""
+
+
+class SheetNeeded(Exception):
+    """The file holds several tables; a person must say which."""
+
+    def __init__(self, sheets: list[str]):
+        super().__init__(", ".join(sheets))
+        self.sheets = sheets
+
+
+def unpack(path: Path, folder: Path, sheet: str, unpacked_mib: int) -> tuple[Path, str, str, list[str]]:
+    """(file of ours, driver, format, names of the shapefiles inside) of a workbook, zipped shapefile or KMZ."""
+    budget = _Budget(unpacked_mib)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = _members(archive)
+            if "xl/workbook.xml" in members:
+                _check_unpacked(archive, members, budget)
+                target = folder / "book.xlsx"
+                target.symlink_to(path)
+                return target, "XLSX", "Excel workbook", []
+            if found := _named(members, "shp"):
+                return _shapefile(archive, members, found, folder, sheet, budget)
+            if found := _named(members, "kml"):
+                _extract(archive, members[sorted(found)[0]], folder / "doc.kml", budget)
+                return folder / "doc.kml", "LIBKML", "KML", []
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, OSError) as error:
+        if isinstance(error, OSError) and not isinstance(error, zipfile.BadZipFile):
+            raise FileRefused("The archive cannot be unpacked: there is no room for it.") from error
+        raise FileRefused("The archive is damaged, encrypted or no zip archive.") from error
+    raise FileRefused("The archive holds no Excel workbook, shapefile or KML. Unpack it and send the table in it.")
+
+
+class _Budget:
+    def __init__(self, mib: int):
+        self.mib, self.left = mib, mib * MIB
+
+    def spend(self, n: int) -> None:
+        self.left -= n
+        if self.left < 0:
+            raise FileRefused(f"The archive unpacks to more than {self.mib:,} MiB.")
+
+
+def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    members = archive.infolist()
+    if len(members) > MAX_MEMBERS:
+        raise FileRefused(f"The archive holds more than {MAX_MEMBERS:,} files.")
+    for member in members:
+        parts = PurePosixPath(member.filename.replace("\\", "/"))
+        if parts.is_absolute() or ".." in parts.parts or ":" in "".join(parts.parts[:1]):
+            raise FileRefused("The archive holds a file whose name leads out of it.")
+        if stat.S_ISLNK(member.external_attr >> 16):
+            raise FileRefused("The archive holds a link instead of a file.")
+    return {member.filename: member for member in members if not member.is_dir()}
+
+
+def _named(members: dict[str, zipfile.ZipInfo], extension: str) -> dict[str, str]:
+    """Member name -> stem of the files with this extension, without the shadows that macOS adds."""
+    paths = {name: PurePosixPath(name) for name in members if "__MACOSX" not in name}
+    return {name: path.stem for name, path in paths.items() if path.suffix.lower() == f".{extension}"}
+
+
+def _shapefile(
+    archive: zipfile.ZipFile,
+    members: dict[str, zipfile.ZipInfo],
+    found: dict[str, str],
+    folder: Path,
+    sheet: str,
+    budget: _Budget,
+) -> tuple[Path, str, str, list[str]]:
+    by_stem = {stem: name for name, stem in sorted(found.items())}
+    if len(by_stem) > 1 and sheet not in by_stem:
+        raise SheetNeeded(list(by_stem))
+    chosen = by_stem[sheet] if sheet in by_stem else next(iter(by_stem.values()))
+    base = chosen[:-4].lower()
+    for name, member in members.items():
+        extension = name[-3:].lower()
+        if name[:-4].lower() == base and extension in SHAPEFILE:
+            _extract(archive, member, folder / f"shapes.{extension}", budget)
+    if not (folder / "shapes.dbf").exists():
+        raise FileRefused("The shapefile has no .dbf: its table is missing. Zip all files of the shapefile together.")
+    return folder / "shapes.shp", "ESRI Shapefile", "Shapefile", list(by_stem) if len(by_stem) > 1 else []
+
+
+def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, budget: _Budget) -> None:
+    with archive.open(member) as source, target.open("wb") as file:
+        while chunk := source.read(CHUNK):
+            budget.spend(len(chunk))
+            file.write(chunk)
+
+
+def _check_unpacked(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], budget: _Budget) -> None:
+    """Unpack every member into nothing, so that the reader behind meets no bomb; XML with a DTD is one too."""
+    for name, member in members.items():
+        with archive.open(member) as source:
+            start = True
+            while chunk := source.read(CHUNK):
+                budget.spend(len(chunk))
+                if start and name.endswith((".xml", ".rels")):
+                    refuse_dtd(chunk)
+                start = False
+
+
+def refuse_dtd(text: bytes) -> None:
+    """Entities can unfold without end or name other files; no register needs them."""
+    if b"<!DOCTYPE" in text or b"<!ENTITY" in text or b"\0" in text:
+        raise FileRefused("The XML in the file declares entities or is not in a usual encoding; it is not opened.")
