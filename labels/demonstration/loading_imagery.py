@@ -1,9 +1,10 @@
 """Draws the demonstration's imagery and takes it in, as queued jobs: one for each part of a source and date."""
 
+import ctypes
 import gc
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
@@ -134,3 +135,5 @@ def _forget_if_last(recipe: Recipe) -> None:
         _writer.cache_clear()
         recipe.forget()
         gc.collect()
+        with suppress(OSError, AttributeError):  # only the GNU library keeps freed memory, and can be asked for it
+            ctypes.CDLL("libc.so.6").malloc_trim(0)

@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
+from labels.demonstration import textures
 from labels.demonstration.registers import Register, draw_register
 from labels.demonstration.scenes import DATES, Scene, cloud_cover, cloud_field, plan_scenes
 from labels.demonstration.terrain import DEFAULT_BOUNDS, Country
@@ -75,6 +76,7 @@ class Recipe:
         """Let go of everything drawn; it is drawn again when it is asked for."""
         for name in ("country", "registers", "scenes"):
             self.__dict__.pop(name, None)
+        textures.forget()
 
     def all_parts(self) -> list[tuple[str, date, int]]:
         """Source, date and number of each part, in the order in which they should arrive."""

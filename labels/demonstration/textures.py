@@ -253,3 +253,9 @@ def ground_textures(seed: int, sun: Sun) -> Textures:
         _trees(seed, 3, sun, keep=(0.075, 0.05, 0.012), closed=False),
         *_shared(seed),
     )
+
+
+def forget() -> None:
+    """Let go of all textures; they are made again when they are asked for."""
+    for made in (ground_textures, _shared, _stand):
+        made.cache_clear()
