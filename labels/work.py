@@ -1,8 +1,7 @@
 """Imports every module that registers a kind of work, so that any worker can do it."""
 
 import labels.audit_opening
-import labels.demonstration.loading_imagery
-import labels.demonstration.loading_work
+import labels.demonstration.loading_jobs
 import labels.imagery.loading
 import labels.ingest.areas
 import labels.ingest.registers

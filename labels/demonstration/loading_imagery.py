@@ -45,7 +45,6 @@ def ask(project: Project, parameters: dict, *, requested_by) -> Job:
     )
 
 
-@jobs.work(Job.Kind.DRAW_SCENES)
 def draw_scenes(job: jobs.RunningJob) -> dict:
     """Scenes that are there already are left alone, so that a job that was stopped goes on where it stopped."""
     recipe, on = RECIPES[job.parameters["recipe"]], date.fromisoformat(job.parameters["on"])

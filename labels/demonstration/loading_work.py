@@ -28,7 +28,7 @@ from labels.errors import Conflict, NotAllowed
 from labels.imagery.choosing import default_pair
 from labels.imagery.scenes import images_at
 from labels.models import Adjudication, Assignment, Audit, GoldAnswer, Job, Project, Review, SampleUnit, Scene
-from labels.models.reviews import UnsureReason, Verdict
+from labels.models.reviews import MineType, UnsureReason, Verdict
 
 SKILLS = {"annotator1": CAREFUL, "annotator2": HASTY, "annotator3": USUAL}
 PAIRS = list(combinations(SKILLS, 2))
@@ -69,7 +69,6 @@ def ask_again(project: Project, recipe: Recipe) -> Job:
     )
 
 
-@jobs.work(Job.Kind.JUDGE_DEMONSTRATION)
 def judge(job: jobs.RunningJob) -> dict:
     """Gold answers first, so that the reviews of their units are known as checks; disputes are settled last."""
     recipe, project = RECIPES[job.parameters["recipe"]], job.job.project
@@ -125,15 +124,42 @@ def _lease(unit: SampleUnit, person, seconds: float) -> bool:
     return True
 
 
-class RecordWork:
+class Work:
+    """What the fictional people do in one audit."""
+
+    def __init__(self, recipe: Recipe, audit: Audit):
+        self.recipe, self.audit = recipe, audit
+        self._annotators: dict[Skill, Annotator] = {}
+
+    def annotator(self, skill: Skill) -> Annotator:
+        if skill not in self._annotators:
+            self._annotators[skill] = Annotator(self.recipe.country, LOOKS, skill, self.recipe.clouded)
+        return self._annotators[skill]
+
+    def review(self, unit: SampleUnit, username: str) -> None:
+        """One look; none where the person has judged the unit, or nobody's look is wanted any more."""
+        person = _person(username)
+        if Review.objects.filter(unit=unit, annotator=person).exists():
+            return
+        answer = self.answer(unit, username, SKILLS[username])
+        if _lease(unit, person, answer.seconds):
+            self.record(unit, person, _uuid(unit.uuid, username), answer)
+
+    def answer(self, unit: SampleUnit, who: str, skill: Skill) -> Answer:
+        raise NotImplementedError
+
+    def record(self, unit: SampleUnit, person, uuid: UUID, answer: Answer) -> None:
+        raise NotImplementedError
+
+
+class RecordWork(Work):
     """The audit of one register."""
 
     def __init__(self, recipe: Recipe, name: str, audit: Audit):
-        self.recipe, self.audit = recipe, audit
+        super().__init__(recipe, audit)
         self.n_reviewed = recipe.n_reviewed[name]
         self.n_gold = recipe.n_gold[name]
         self.facts: dict[str, Truth] = {fact.source_id: fact for fact in recipe.registers[name].truth}
-        self.visible = {mine.ident: mine for mine in recipe.country.mines}
 
     def units(self) -> list[SampleUnit]:
         """In one shuffled order, whatever people have judged."""
@@ -152,11 +178,8 @@ class RecordWork:
             for username in PAIRS[number % len(PAIRS)]:
                 yield unit, username
 
-    def review(self, unit: SampleUnit, username: str) -> None:
-        person, answer = _person(username), self._answer(unit, username, SKILLS[username])
-        if Review.objects.filter(unit=unit, annotator=person).exists() or not _lease(unit, person, answer.seconds):
-            return
-        uuid, images = _uuid(unit.uuid, username), self._images(unit, answer)
+    def record(self, unit: SampleUnit, person, uuid: UUID, answer: Answer) -> None:
+        images = self._images(unit, answer)
         try:
             workflow.record_review(unit, person, _given(uuid, answer, images))
         except workflow.RejectNeedsLaterImage:
@@ -164,10 +187,9 @@ class RecordWork:
         except workflow.RejectNeedsWholeDisc:
             workflow.record_review(unit, person, _given(uuid, _unsure(UnsureReason.NO_IMAGE, answer), images))
 
-    def _answer(self, unit: SampleUnit, who: str, skill: Skill) -> Answer:
-        annotator = Annotator(self.recipe.country, LOOKS, skill, self.recipe.clouded)
+    def answer(self, unit: SampleUnit, who: str, skill: Skill) -> Answer:
         told, source_id = unit.observation, unit.site_record.source_id
-        return annotator.judge(
+        return self.annotator(skill).judge(
             self.facts[source_id],
             (told.point.x, told.point.y),
             _chance(self.recipe, source_id, who),
@@ -175,7 +197,7 @@ class RecordWork:
         )
 
     def _images(self, unit: SampleUnit, answer: Answer) -> list[workflow.GivenImage]:
-        """The two images shown, seen over the whole search disc; the finer ones of the same days if they are wider."""
+        """The images fine enough to judge on, seen over the whole search disc."""
         point, radius_m = unit.observation.point, unit.search_radius_m
         bounds = looking.search_disc(point, radius_m).extent
         period = rules.report_period(unit.observation.observed_on, unit.observation.date_precision)
@@ -186,12 +208,12 @@ class RecordWork:
             bounds,
             zoom,
             answer,
-            self.visible.get(answer.mine),
+            None if answer.mine is None else self.recipe.country.mines[answer.mine],
         )
 
     def _known(self, unit: SampleUnit, who: str) -> Answer:
         """What an expert says on these images: no reject where they show too little of the disc after the report."""
-        answer = self._answer(unit, who, EXPERT)
+        answer = self.answer(unit, who, EXPERT)
         if answer.verdict != Verdict.REJECT:
             return answer
         point, told = unit.observation.point, unit.observation
@@ -241,21 +263,15 @@ class RecordWork:
         workflow.record_adjudication(unit, _person("adjudicator"), decision)
 
 
-class CellWork:
+class CellWork(Work):
     """The search of grid cells for mines that no register lists."""
-
-    def __init__(self, recipe: Recipe, audit: Audit):
-        self.recipe, self.audit = recipe, audit
 
     def looks(self) -> Iterator[tuple[SampleUnit, str]]:
         for number, unit in enumerate(self.audit.units.select_related("audit__project").order_by("grid_cell")):
             for username in PAIRS[number % len(PAIRS)]:
                 yield unit, username
 
-    def review(self, unit: SampleUnit, username: str) -> None:
-        person, answer = _person(username), self._answer(unit, username, SKILLS[username])
-        if Review.objects.filter(unit=unit, annotator=person).exists() or not _lease(unit, person, answer.seconds):
-            return
+    def record(self, unit: SampleUnit, person, uuid: UUID, answer: Answer) -> None:
         found = images_at(self.audit.project, *geo.grid_cell_centre(unit.grid_cell), CELL_REACH_M)
         fine = [image for image in found if image["resolution_m"] <= rules.USEFUL_RESOLUTION_M]
         if not fine:
@@ -263,13 +279,12 @@ class CellWork:
         elif max(image["share_covered"] for image in fine) < rules.SHARE_FOR_CLEAR_CELL:
             answer = _unsure(UnsureReason.NO_IMAGE, answer)
         images = _images(found, None, geo.grid_cell_bounds(unit.grid_cell), FINE_ZOOM, answer, None)
-        workflow.record_review(unit, person, _given(_uuid(unit.uuid, username), answer, images))
+        workflow.record_review(unit, person, _given(uuid, answer, images))
 
-    def _answer(self, unit: SampleUnit, who: str, skill: Skill) -> Answer:
+    def answer(self, unit: SampleUnit, who: str, skill: Skill) -> Answer:
         lon, lat = geo.grid_cell_centre(unit.grid_cell)
-        annotator = Annotator(self.recipe.country, LOOKS, skill, self.recipe.clouded)
         cell = floor(lon / CELL_DEG), floor(lat / CELL_DEG)
-        return annotator.search(cell, _chance(self.recipe, unit.grid_cell, who))
+        return self.annotator(skill).search(cell, _chance(self.recipe, unit.grid_cell, who))
 
     def to_settle(self) -> list[SampleUnit]:
         disputed = {
@@ -281,10 +296,9 @@ class CellWork:
 
     def settle(self, unit: SampleUnit) -> None:
         """With the review that found what an expert finds, else as unsure."""
-        wanted = _has_artisanal(self._answer(unit, "settled", EXPERT).other_mines)
+        wanted = _has_artisanal(kind for *_, kind in self.answer(unit, "settled", EXPERT).other_mines)
         for review in unit.reviews.filter(verdict=Verdict.SEARCHED, successor=None, retraction=None).order_by("pk"):
-            marks = [(mark.point.x, mark.point.y, mark.mine_type) for mark in review.marks.all()]
-            if _has_artisanal(marks) == wanted:
+            if _has_artisanal(mark.mine_type for mark in review.marks.all()) == wanted:
                 how = {"settled_with": review.uuid}
                 break
         else:
@@ -296,8 +310,8 @@ class CellWork:
         Audit.objects.filter(pk=self.audit.pk, closed_at=None).update(closed_at=timezone.now())
 
 
-def _has_artisanal(marks) -> bool:
-    return any(mine_type != "commercial" for _, _, mine_type in marks)
+def _has_artisanal(mine_types: Iterable[str]) -> bool:
+    return any(mine_type != MineType.COMMERCIAL for mine_type in mine_types)
 
 
 def _images(found, report_ends, bounds, zoom: int, answer: Answer, mine: Mine | None) -> list[workflow.GivenImage]:
