@@ -42,9 +42,9 @@ def unpack(path: Path, folder: Path, sheet: str, unpacked_mib: int) -> tuple[Pat
             if found := _named(members, "kml"):
                 _extract(archive, members[sorted(found)[0]], folder / "doc.kml", budget)
                 return folder / "doc.kml", "LIBKML", "KML", []
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, OSError) as error:
-        if isinstance(error, OSError) and not isinstance(error, zipfile.BadZipFile):
-            raise FileRefused("The archive cannot be unpacked: there is no room for it.") from error
+    except OSError as error:
+        raise FileRefused("The archive cannot be unpacked: there is no room for it, or it cannot be read.") from error
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:  # as zipfile says so
         raise FileRefused("The archive is damaged, encrypted or no zip archive.") from error
     raise FileRefused("The archive holds no Excel workbook, shapefile or KML. Unpack it and send the table in it.")
 
