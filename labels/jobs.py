@@ -110,7 +110,7 @@ class RunningJob:
 
     def begin(self, stage: str, n_total: int | None = None) -> None:
         """Start a stage of the work."""
-        self._write(stage=stage[:100], n_done=0, n_total=n_total)
+        self._write(stage=stage[:100], stage_started_at=timezone.now(), n_done=0, n_total=n_total)
 
     def progress(self, n_done: int, n_total: int | None = None) -> None:
         """Say how far the stage is; cheap enough for inner loops. Raises JobCancelled or JobLost."""

@@ -46,13 +46,14 @@ SELECT count(*), max(id) FROM (
 # whole tables depends on statistics, which a first import has just made wrong.
 PLACE = """
 WITH current AS MATERIALIZED (
-    SELECT record.id AS site_record_id, record.register_id, latest.observation_id, latest.point
+    SELECT record.id AS site_record_id, record.register_id, latest.observation_id, latest.edition_id, latest.point
     FROM labels_siterecord record
     CROSS JOIN LATERAL (
-        SELECT observation.id AS observation_id, observation.point
+        SELECT observation.id AS observation_id, row.edition_id, observation.point
         FROM labels_observation observation
         JOIN labels_editionrow row ON row.observation_id = observation.id
-        JOIN labels_edition edition ON edition.id = row.edition_id AND edition.completed_at IS NOT NULL
+        JOIN labels_edition edition ON edition.id = row.edition_id
+            AND edition.completed_at IS NOT NULL AND edition.withdrawn_at IS NULL
         WHERE observation.site_record_id = record.id
         ORDER BY edition.number DESC, observation.point IS NOT NULL DESC, observation.observed_on DESC NULLS LAST,
                  row.file_row DESC, observation.id DESC
@@ -61,10 +62,10 @@ WITH current AS MATERIALIZED (
     WHERE record.register_id = ANY(%(registers)s) AND record.id > %(after)s AND record.id <= %(upto)s
 )
 INSERT INTO labels_placement AS placement (
-    site_record_id, register_id, observation_id, reported_point,
+    site_record_id, register_id, observation_id, edition_id, reported_point,
     admin_area_id, region_id, commercial_area_id, protected_area_id, permit_area_id, commercial_distance_m, placed_at
 )
-SELECT current.site_record_id, current.register_id, current.observation_id, current.point,
+SELECT current.site_record_id, current.register_id, current.observation_id, current.edition_id, current.point,
        held.admin, held.region, held.commercial, held.protected, held.permit,
        CASE WHEN held.commercial IS NULL THEN near.nearest_m
             WHEN current.point IS NOT NULL THEN 0 END,
@@ -87,16 +88,30 @@ CROSS JOIN LATERAL (
 ) AS near
 ORDER BY current.site_record_id
 ON CONFLICT (site_record_id) DO UPDATE SET
-    observation_id = excluded.observation_id, reported_point = excluded.reported_point,
+    observation_id = excluded.observation_id, edition_id = excluded.edition_id,
+    reported_point = excluded.reported_point,
     admin_area_id = excluded.admin_area_id, region_id = excluded.region_id,
     commercial_area_id = excluded.commercial_area_id, protected_area_id = excluded.protected_area_id,
     permit_area_id = excluded.permit_area_id, commercial_distance_m = excluded.commercial_distance_m,
     placed_at = excluded.placed_at
-WHERE (placement.observation_id, placement.admin_area_id, placement.region_id, placement.commercial_area_id,
-       placement.protected_area_id, placement.permit_area_id, placement.commercial_distance_m)
+WHERE (placement.observation_id, placement.edition_id, placement.admin_area_id, placement.region_id,
+       placement.commercial_area_id, placement.protected_area_id, placement.permit_area_id,
+       placement.commercial_distance_m)
     IS DISTINCT FROM
-      (excluded.observation_id, excluded.admin_area_id, excluded.region_id, excluded.commercial_area_id,
-       excluded.protected_area_id, excluded.permit_area_id, excluded.commercial_distance_m)
+      (excluded.observation_id, excluded.edition_id, excluded.admin_area_id, excluded.region_id,
+       excluded.commercial_area_id, excluded.protected_area_id, excluded.permit_area_id, excluded.commercial_distance_m)
+"""
+
+# A record whose every edition was withdrawn lies nowhere.
+UNPLACE = """
+DELETE FROM labels_placement placement
+WHERE register_id = ANY(%s) AND NOT EXISTS (
+    SELECT FROM labels_observation observation
+    JOIN labels_editionrow row ON row.observation_id = observation.id
+    JOIN labels_edition edition ON edition.id = row.edition_id
+        AND edition.completed_at IS NOT NULL AND edition.withdrawn_at IS NULL
+    WHERE observation.site_record_id = placement.site_record_id
+)
 """
 
 

@@ -176,12 +176,10 @@ def refused_rows(edition: Edition) -> QuerySet:
 
 
 def known_edition(register: Register, file_hash: str, mapping: dict[str, str]) -> Edition | None:
-    """The edition that the same file made under the same mapping."""
-    return register.editions.filter(
-        file_sha256=file_hash,
-        mapping_sha256=mapping_sha256(mapping, register.value_mapping),
-        completed_at__isnull=False,
-    ).first()
+    """The register's latest edition, if the same file made it under the same mapping."""
+    latest = register.editions.filter(completed_at__isnull=False, withdrawn_at=None).order_by("-number").first()
+    made_of = (file_hash, mapping_sha256(mapping, register.value_mapping))
+    return latest if latest and (latest.file_sha256, latest.mapping_sha256) == made_of else None
 
 
 def mapping_sha256(mapping: dict[str, str], value_mapping: dict) -> str:

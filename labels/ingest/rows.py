@@ -42,6 +42,9 @@ class Observed:
     minerals_original: list[str]
     legal_status: str
     trade_status: str
+    legal_status_code: str
+    trade_status_code: str
+    row_flags: list[str]
     # JSON text.
     attributes: str
 
@@ -70,6 +73,7 @@ class RowReader:
 
     def _read(self, raw: RawRow) -> Observed:
         values = raw.values
+        row_flags: list[str] = []
         lon, lat, polygon = self._position(raw)
         observed_on, date_precision = self._date(values, raw.is_spreadsheet)
         method = self._text("location_method", values)
@@ -79,10 +83,14 @@ class RowReader:
         precision = words.location_precision_in(method, self._own("location_method"))
         name, region = self._text("name", values), self._text("stated_region", values)
         legal, trade = self._text("legal_status", values), self._text("trade_status", values)
+        legal_code = words.legal_status_in(legal, self._own("legal_status"))
+        trade_code = words.trade_status_in(trade, self._own("trade_status"))
         attributes = _canonical({column: value for column, value in sorted(values.items()) if value})
         content = attributes if raw.geometry is None else attributes + _canonical(raw.geometry)
         where, when = [lon, lat, polygon, method, precision], [observed_on and observed_on.isoformat(), date_precision]
-        reading = _canonical([*where, *when, kind, name, region, minerals, originals, legal, trade])
+        reading = _canonical(
+            [*where, *when, kind, name, region, minerals, originals, legal, trade, legal_code, trade_code]
+        )
         return Observed(
             file_row=raw.file_row,
             source_id=source_id,
@@ -102,6 +110,9 @@ class RowReader:
             minerals_original=originals,
             legal_status=legal,
             trade_status=trade,
+            legal_status_code=legal_code,
+            trade_status_code=trade_code,
+            row_flags=row_flags,
             attributes=attributes,
         )
 

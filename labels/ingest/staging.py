@@ -24,7 +24,8 @@ CREATE {persistence} TABLE IF NOT EXISTS {table} (
     observed_on date, date_precision text, kind text,
     lon double precision, lat double precision, polygon geometry(MultiPolygon, 4326),
     location_method text, location_precision text, name text, stated_region text,
-    minerals text[], minerals_original text[], legal_status text, trade_status text, attributes jsonb,
+    minerals text[], minerals_original text[], legal_status text, trade_status text,
+    legal_status_code text, trade_status_code text, row_flags text[], attributes jsonb,
     refused_column text, refused_value text, refused_reason text
 )
 """
@@ -73,12 +74,12 @@ OBSERVATIONS = """
 INSERT INTO labels_observation (
     site_record_id, first_edition_id, file_row, row_hash, occurrence, observed_on, date_precision, kind, point, polygon,
     location_method, location_precision, name, stated_region, minerals, minerals_original, legal_status, trade_status,
-    attributes
+    legal_status_code, trade_status_code, row_flags, attributes
 )
 SELECT record.id, %(edition)s, s.file_row, s.row_hash, i.occurrence, s.observed_on, s.date_precision, s.kind,
        coalesce(ST_SetSRID(ST_MakePoint(s.lon, s.lat), 4326), ST_PointOnSurface(s.polygon)), s.polygon,
        s.location_method, s.location_precision, s.name, s.stated_region, s.minerals, s.minerals_original,
-       s.legal_status, s.trade_status, s.attributes
+       s.legal_status, s.trade_status, s.legal_status_code, s.trade_status_code, s.row_flags, s.attributes
 FROM identified i
 JOIN {table} s ON s.file_row = i.file_row
 JOIN labels_siterecord record ON record.register_id = %(register)s AND record.source_id = i.source_id

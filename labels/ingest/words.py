@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from labels.ingest.headers import folded, is_blank
 from labels.models import Observation
-from labels.models.registers import LocationPrecision
+from labels.models.registers import LegalStatus, LocationPrecision, TradeStatus
 
 OTHER = "other"
 
@@ -68,12 +68,34 @@ _DATE_PRECISIONS = {
     Observation.DatePrecision.UNKNOWN: "unknown",
 }
 
+_LEGAL_STATUSES = {
+    LegalStatus.LICENSED: "licensed, licenced, formal, formel, formalise, formalisee, legal, legale, valid, valide, "
+    "active, actif, en vigueur, permit, permis, licence, license, cooperative agreee, licenciado, legalizado, vigente, "
+    "em vigor, autorise, autorisee, authorised, authorized, registered, enregistre",
+    LegalStatus.PENDING: "pending, application, applied, en cours, demande, en instance, en attente, em processo, "
+    "pendente, en tramite, solicitud, pedido",
+    LegalStatus.EXPIRED: "expired, expire, expiree, echu, caduc, revoked, withdrawn, retire, vencido, caducado, "
+    "expirado",
+    LegalStatus.UNLICENSED: "unlicensed, informal, informel, informelle, illegal, illegale, sans licence, sans permis, "
+    "sem licenca, sin licencia, ilegal, non autorise, artisanal informel, none, aucun",
+}
+
+_TRADE_STATUSES = {
+    TradeStatus.QUALIFIED: "qualified, green, vert, verte, valide, validee, validated, certified, certifie, verde, "
+    "qualifie, qualifiee, qualificado, site vert",
+    TradeStatus.PROVISIONAL: "provisional, yellow, jaune, amarelo, amarillo, provisoire, site jaune, in progress",
+    TradeStatus.DISQUALIFIED: "disqualified, red, rouge, vermelho, rojo, disqualifie, non valide, suspended, suspendu, "
+    "site rouge",
+    TradeStatus.NOT_ASSESSED: "not assessed, blue, bleu, azul, non evalue, non qualifie, nao avaliado, no evaluado",
+}
+
 
 def _by_word(table: Mapping[str, str]) -> dict[str, str]:
     return {word.strip(): str(code) for code, words in table.items() for word in words.split(",")}
 
 
 MINERALS, KINDS, DATE_PRECISIONS = _by_word(_MINERALS), _by_word(_KINDS), _by_word(_DATE_PRECISIONS)
+LEGAL_STATUSES, TRADE_STATUSES = _by_word(_LEGAL_STATUSES), _by_word(_TRADE_STATUSES)
 
 _SEVERAL = re.compile(r"\s*[,;/+&|\n]\s*|\s+(?:et|and|e|y)\s+", re.IGNORECASE)
 
@@ -99,6 +121,14 @@ def kind_in(text: str, own: Mapping[str, str]) -> str:
 def date_precision_in(text: str, own: Mapping[str, str]) -> str:
     """The precision a cell states, or an empty string where it states none that is known."""
     return own.get(text.strip()) or DATE_PRECISIONS.get(folded(text), "")
+
+
+def legal_status_in(text: str, own: Mapping[str, str]) -> str:
+    return own.get(text.strip()) or LEGAL_STATUSES.get(folded(text), LegalStatus.UNKNOWN.value)
+
+
+def trade_status_in(text: str, own: Mapping[str, str]) -> str:
+    return own.get(text.strip()) or TRADE_STATUSES.get(folded(text), TradeStatus.UNKNOWN.value)
 
 
 _APPROXIMATE = re.compile(r"\bapprox|\bestim|\baproxim")

@@ -2,6 +2,7 @@
 
 from labels.models.areas import ReferenceArea, ReferenceLayer
 from labels.models.audits import Assignment, Audit, Exposure, SampleUnit
+from labels.models.doubts import DuplicateDecision, DuplicatePair, RecordFlag
 from labels.models.imagery import ImagerySource, Scene
 from labels.models.jobs import Job
 from labels.models.projects import AccessRecord, Invitation, Membership, Project
@@ -15,6 +16,8 @@ __all__ = [
     "Adjudication",
     "Assignment",
     "Audit",
+    "DuplicateDecision",
+    "DuplicatePair",
     "Edition",
     "EditionRow",
     "Exposure",
@@ -27,6 +30,7 @@ __all__ = [
     "Observation",
     "Placement",
     "Project",
+    "RecordFlag",
     "ReferenceArea",
     "ReferenceLayer",
     "RefusedRow",

@@ -110,6 +110,9 @@ class SampleUnit(models.Model):
     queue = models.CharField(max_length=20, choices=Queue.choices, default=Queue.SAMPLE)
     tolerance_m = models.FloatField()
     search_radius_m = models.FloatField()
+    # Retired when its record's published position changed after it was drawn: a new unit of the record asks to be
+    # judged instead. Its reviews stay; if the position comes back, so does the unit.
+    retired_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         verbose_name = _("sample unit")
@@ -131,7 +134,7 @@ class SampleUnit(models.Model):
             ),
             models.UniqueConstraint(
                 fields=["audit", "site_record"],
-                condition=models.Q(site_record__isnull=False),
+                condition=models.Q(site_record__isnull=False, retired_at__isnull=True),
                 name="record_once_per_audit",
             ),
             models.UniqueConstraint(

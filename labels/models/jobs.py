@@ -29,6 +29,8 @@ class Job(models.Model):
         PLACE_RECORDS = "place_records", _("placing of records in areas")
         OPEN_AUDIT = "open_audit", _("drawing of an audit")
         MAKE_RELEASE = "make_release", _("release")
+        WITHDRAW_EDITION = "withdraw_edition", _("withdrawal of an import")
+        FIND_DUPLICATES = "find_duplicates", _("search for duplicates")
         DRAW_SCENES = "draw_scenes", _("demonstration imagery")
         JUDGE_DEMONSTRATION = "judge_demonstration", _("demonstration reviews")
 
@@ -47,6 +49,7 @@ class Job(models.Model):
     result = models.JSONField(default=dict, blank=True)
     error = models.TextField(_("reason of the failure"), blank=True)
     stage = models.CharField(_("stage"), max_length=100, blank=True)
+    stage_started_at = models.DateTimeField(null=True, blank=True)
     n_done = models.PositiveBigIntegerField(_("done"), default=0)
     n_total = models.PositiveBigIntegerField(_("of"), null=True, blank=True)
     token = models.PositiveIntegerField(default=0, editable=False)

@@ -3,6 +3,7 @@
 
 import uuid
 
+from django.conf import settings
 from django.contrib.gis.db import models
 from django.contrib.postgres.fields import ArrayField
 from django.utils import timezone
@@ -19,6 +20,26 @@ class LocationPrecision(models.TextChoices):
     UNKNOWN = "unknown", _("not stated")
 
 
+class LegalStatus(models.TextChoices):
+    """Codes beside a register's own words; which of them count as formal is for reports to say."""
+
+    LICENSED = "licensed", _("licensed")
+    PENDING = "pending", _("licence applied for")
+    EXPIRED = "expired", _("licence expired or withdrawn")
+    UNLICENSED = "unlicensed", _("without licence")
+    UNKNOWN = "unknown", _("not stated")
+
+
+class TradeStatus(models.TextChoices):
+    """What a qualification or certification scheme says of a site, as codes beside its own words."""
+
+    QUALIFIED = "qualified", _("qualified (green)")
+    PROVISIONAL = "provisional", _("provisional (yellow)")
+    DISQUALIFIED = "disqualified", _("disqualified (red)")
+    NOT_ASSESSED = "not_assessed", _("not assessed")
+    UNKNOWN = "unknown", _("not stated")
+
+
 class Register(models.Model):
     """A published list of ASM sites, with the terms it came under and how its columns are read."""
 
@@ -30,6 +51,8 @@ class Register(models.Model):
     agreed_purposes = models.TextField(_("agreed purposes"), blank=True)
     agreed_fields = models.TextField(_("fields covered by the agreement"), blank=True)
     destroy_by = models.DateField(_("destroy by"), null=True, blank=True)
+    # Records nearer to each other than this may be one site: labels.duplicates proposes them to a person.
+    duplicate_radius_m = models.FloatField(_("duplicates within (m)"), default=300)
     already_public_source = models.URLField(_("already public at"), blank=True)
     # field -> column of the file, e.g. {"source_id": "pcode"}; labels.ingest.fields lists the fields.
     column_mapping = models.JSONField(default=dict, blank=True)
@@ -48,7 +71,8 @@ class Register(models.Model):
 
 
 class Edition(models.Model):
-    """One import of a register: a file, dated. The same file under the same mapping is one edition."""
+    """One import of a register: a file, dated. Importing the latest edition's file again under the same mapping makes
+    no new one. A withdrawn edition stands for nothing any more; its rows stay."""
 
     register = models.ForeignKey(Register, models.PROTECT, related_name="editions")
     number = models.PositiveIntegerField(_("edition"))
@@ -64,6 +88,11 @@ class Edition(models.Model):
     n_updated = models.PositiveIntegerField(_("updated"), default=0)
     n_unchanged = models.PositiveIntegerField(_("unchanged"), default=0)
     n_refused = models.PositiveIntegerField(_("refused"), default=0)
+    # Records of the edition before that this one no longer names.
+    n_vanished = models.PositiveIntegerField(_("not in this edition"), default=0)
+    withdrawn_at = models.DateTimeField(_("withdrawn"), null=True, blank=True)
+    withdrawn_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
+    withdrawn_reason = models.CharField(_("reason of the withdrawal"), max_length=300, blank=True)
 
     class Meta:
         verbose_name = _("edition")
@@ -71,9 +100,6 @@ class Edition(models.Model):
         ordering = ["-number"]
         constraints = [
             models.UniqueConstraint(fields=["register", "number"], name="edition_number_in_register"),
-            models.UniqueConstraint(
-                fields=["register", "file_sha256", "mapping_sha256"], name="same_file_same_mapping_once"
-            ),
         ]
 
     def __str__(self):
@@ -136,6 +162,10 @@ class Observation(models.Model):
     minerals_original = ArrayField(models.CharField(max_length=200), default=list)
     legal_status = models.CharField(_("legal status"), max_length=200, blank=True)
     trade_status = models.CharField(_("trade status"), max_length=200, blank=True)
+    legal_status_code = models.CharField(max_length=20, choices=LegalStatus.choices, default=LegalStatus.UNKNOWN)
+    trade_status_code = models.CharField(max_length=20, choices=TradeStatus.choices, default=TradeStatus.UNKNOWN)
+    # Codes of labels.flags that the row alone tells, before anything is known of its surroundings (such as 0,0).
+    row_flags = ArrayField(models.CharField(max_length=40), default=list)
     # Column -> text; empty cells are left out.
     attributes = models.JSONField(_("every column, as published"), default=dict)
 
@@ -198,6 +228,8 @@ class Placement(models.Model):
     register = models.ForeignKey(Register, models.CASCADE, related_name="placements")
     # The latest Observation by date (ties by row) among those that state a position; else the latest of all.
     observation = models.ForeignKey(Observation, models.CASCADE, related_name="+")
+    # The latest edition that names the record; older than the register's latest one: "not in this edition".
+    edition = models.ForeignKey(Edition, models.CASCADE, related_name="+", db_index=False)
     reported_point = models.PointField(srid=4326, null=True)
     # Deepest area of its kind that holds the point; null when none does or the point is null.
     admin_area = models.ForeignKey("labels.ReferenceArea", models.SET_NULL, null=True, related_name="+")
