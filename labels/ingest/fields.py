@@ -1,6 +1,7 @@
 """What a column of a register can mean, and guessing it from its header. A doubtful guess is asked, never assumed."""
 
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -162,16 +163,46 @@ def guess_mapping(columns: Iterable[str], *, has_geometry: bool = False) -> Gues
     columns = list(columns)
     for field in FIELDS:
         candidates = [column for column in columns if folded(column) in field.synonyms]
+        candidates = candidates or [column for column in columns if _without_units(column) in field.synonyms]
         if field.name == "source_id" and not candidates:
             candidates = [column for column in columns if may_hold_id(column)]
         if len(candidates) == 1:
             mapping[field.name] = candidates[0]
         elif candidates:
             doubts[field.name] = candidates
+    if "utm_zone" not in mapping and "utm_zone" not in doubts and (zone := _zone_of_headers(columns, mapping)):
+        mapping["utm_zone"] = zone
     for name in _needless_positions(mapping.keys() | doubts.keys(), has_geometry):
         mapping.pop(name, None)
         doubts.pop(name, None)
     return Guess(mapping, doubts)
+
+
+_IN_BRACKETS = re.compile(r"\([^()]*\)|\[[^][]*\]")
+_UNITS = frozenset(
+    (
+        *("gms", "dms", "dd", "ddm", "dm", "wgs", "84", "wgs84", "utm", "gps", "m", "en", "in", "em"),
+        *("decimal", "decimale", "decimales", "degre", "degres", "degrees", "degree", "graus", "grados", "deg"),
+    )
+)
+
+
+def _without_units(column: str) -> str:
+    """`Latitude (GMS)` is a latitude, `X (UTM 36S)` an x: what a header says in brackets or of units is left out."""
+    words = folded(_IN_BRACKETS.sub(" ", column)).split()
+    return " ".join(word for word in words if word not in _UNITS)
+
+
+def _zone_of_headers(columns: Iterable[str], mapping: Mapping[str, str]) -> str:
+    """The UTM zone that the headers of both coordinates name, such as `X (UTM 36S)`."""
+    read = [mapping.get("longitude"), mapping.get("latitude")]
+    zones = {zone for column in read if column for zone in _zones_in(column)}
+    return zones.pop() if all(read) and len(zones) == 1 else ""
+
+
+def _zones_in(column: str) -> list[str]:
+    found = re.findall(r"\b\d{1,2}\s?[NS]\w*", column) if "UTM" in column.upper() else []
+    return [str(zone) for text in found if (zone := utm.zone_of(text))]
 
 
 def _needless_positions(named: set[str], has_geometry: bool) -> set[str]:

@@ -156,6 +156,27 @@ def test_headers_are_guessed_in_four_languages(columns, field, column):
     assert guess_mapping(columns).mapping[field] == column
 
 
+def test_units_in_a_header_do_not_hide_its_meaning():
+    guess = guess_mapping(["Code", "Latitude (GMS)", "Longitude [GMS]", "Minério (principal)"])
+    assert guess.mapping["latitude"] == "Latitude (GMS)" and guess.mapping["longitude"] == "Longitude [GMS]"
+    assert guess.mapping["mineral"] == "Minério (principal)"
+    twice = guess_mapping(["Latitude (GMS)", "Latitude (degrés)", "Longitude"])
+    assert twice.doubts["latitude"] == ["Latitude (GMS)", "Latitude (degrés)"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "zone"),
+    [
+        (["X (UTM 36S)", "Y (UTM 36S)"], "36S"),
+        (["X UTM (zone 35 Sud)", "Y UTM (zone 35 Sud)"], "35S"),
+        (["X (UTM 36S)", "Y (UTM 35S)"], None),
+        (["X (m)", "Y (m)"], None),
+    ],
+)
+def test_zone_named_in_both_headers_is_read(columns, zone):
+    assert guess_mapping(columns).mapping.get("utm_zone") == zone
+
+
 def test_doubtful_headers_are_not_guessed():
     guess = guess_mapping(["lat", "latitude", "lon", "N°", "Code site"])
     assert guess.doubts == {"latitude": ["lat", "latitude"], "source_id": ["N°", "Code site"]}

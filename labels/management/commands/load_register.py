@@ -9,7 +9,7 @@ from django.utils.text import slugify
 
 from labels.errors import BadInput
 from labels.ingest import registers
-from labels.ingest.fields import FIELD_NAMES, parse_choices
+from labels.ingest.fields import FIELD_NAMES, POSITION, parse_choices
 from labels.ingest.readers import Facts, file_sha256, open_rows
 from labels.ingest.reports import write_report
 from labels.management.progress import ProjectCommand
@@ -68,6 +68,8 @@ class Command(ProjectCommand):
         self.stdout.write("Reads " + ", ".join(f"{name} from {column}" for name, column in mapping.items()) + ".")
         if "source_id" not in mapping:
             self.stdout.write("No id column: a record is told apart by the content of its row.")
+        if not facts.has_geometry and POSITION.isdisjoint(mapping):
+            self.stdout.write("No column is read as a position: every record is kept without one. See --map.")
 
     def _preview(self, path: Path, register: Register, mapping: dict[str, str], report: Path | None) -> None:
         known = registers.known_edition(register, file_sha256(path), mapping)
