@@ -2,10 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 
 from django.db import connection, transaction
@@ -16,12 +15,10 @@ from django.utils.translation import gettext as _
 
 from labels import placement
 from labels.errors import BadInput, Conflict
-from labels.ingest import dates, unread, uploads
+from labels.ingest import unread, uploads
 from labels.ingest.fields import may_hold_id, resolve_mapping
-from labels.ingest.readers import Facts, RawRow, Reader, file_sha256, first_rows, open_rows
-from labels.ingest.refusals import Refusal
-from labels.ingest.rows import Observed, RowReader
-from labels.ingest.staging import BATCH_ROWS, Staging, batches, drop_abandoned, refresh_statistics
+from labels.ingest.readers import CopyLines, Facts, RawRow, Reader, file_sha256, first_rows, open_rows
+from labels.ingest.staging import BATCH_ROWS, Staging, drop_abandoned, refresh_statistics
 from labels.ingest.tally import Tally
 from labels.jobs import RunningJob, work
 from labels.models import Edition, Job, Register
@@ -65,27 +62,21 @@ def with_date_order(reader: Reader, mapping: dict[str, str]) -> dict[str, str]:
     column = mapping.get("observed_on")
     if not column:
         return mapping
-    values = (raw.values.get(column, "") for raw in islice(reader.rows(), ROWS_FOR_GUESSING))
-    try:
-        order = dates.order_of(values)
-    except dates.AmbiguousOrder as error:
+    told = reader.dates_told(column, ROWS_FOR_GUESSING)
+    if told.ambiguous:
         words = _(
             "The dates of %(column)s do not tell the day from the month (%(examples)s). Choose which comes first: "
             "date_order=day_first or date_order=month_first."
         )
-        raise BadInput(words % {"column": column, "examples": error}) from error
+        raise BadInput(words % {"column": column, "examples": ", ".join(told.ambiguous)})
     return {name: value for name, value in mapping.items() if name != "date_order"} | (
-        {"date_order": order} if order else {}
+        {"date_order": told.order} if told.order else {}
     )
 
 
 def distinct_counts(reader: Reader, columns: list[str]) -> dict[str, int]:
     """Distinct values of each column, over the first rows of a very long file."""
-    seen: dict[str, set[int]] = {column: set() for column in columns}
-    for raw in islice(reader.rows(), ROWS_FOR_GUESSING):
-        for column, values in seen.items():
-            values.add(hash(raw.values.get(column, "")))
-    return {column: len(values) for column, values in seen.items()}
+    return reader.distinct_counts(columns, ROWS_FOR_GUESSING)
 
 
 def parameters_of(
@@ -107,14 +98,14 @@ def preview(
 ) -> Preview:
     """Read the file (or its first rows) as an import would, and store nothing."""
     reader = open_rows(path, mapping.get("sheet", ""))
-    rows = RowReader(mapping, register.value_mapping if register else {})
-    raws = reader.rows() if n_rows is None else islice(reader.rows(), n_rows)
+    own_words = register.value_mapping if register else {}
     staging = Staging("staging_preview", temporary=True)
     with transaction.atomic():
         staging.drop()
         staging.create()
-        for batch in batches(_read(rows, raws), BATCH_ROWS):
-            staging.copy(batch)
+        for lines in reader.observations(mapping, own_words, batch_rows=BATCH_ROWS, n_rows=n_rows):
+            if isinstance(lines, CopyLines):
+                staging.copy(lines)
         staging.identify()
         found = Preview(
             facts=reader.facts,
@@ -204,18 +195,20 @@ def _stage(job: RunningJob, staging: Staging, register: Register) -> None:
     path = file_of(job.parameters)
     if file_sha256(path) != job.parameters["file_sha256"]:
         raise BadInput(_("The file changed after its import was asked for; ask again."))
-    done = staging.last_row()
     n_done = staging.n_rows()
-    sheet = job.parameters["mapping"].get("sheet", "")
-    job.begin(_("reading rows"), _n_lines(path, sheet))
-    rows = RowReader(job.parameters["mapping"], register.value_mapping)
-    raws = (raw for raw in open_rows(path, sheet).rows() if raw.file_row > done)
-    for batch in batches(_read(rows, raws), BATCH_ROWS):
+    mapping = job.parameters["mapping"]
+    job.begin(_("reading rows"))
+    reader = open_rows(path, mapping.get("sheet", ""))
+    n_total = None
+    for found in reader.observations(mapping, register.value_mapping, after=staging.last_row(), batch_rows=BATCH_ROWS):
+        if not isinstance(found, CopyLines):
+            n_total = found
+            continue
         with transaction.atomic():
             job.still_mine()
-            staging.copy(batch)
-        n_done += len(batch)
-        job.progress(n_done)
+            staging.copy(found)
+        n_done += found.n_rows
+        job.progress(n_done, n_total)
 
 
 def file_of(parameters: dict) -> Path:
@@ -224,10 +217,6 @@ def file_of(parameters: dict) -> Path:
     if not path.is_file():
         raise BadInput(_("The file %(name)s is no longer there; send it again.") % {"name": parameters["file_name"]})
     return path
-
-
-def _read(rows: RowReader, raws: Iterable[RawRow]) -> Iterator[tuple[int, Observed | Refusal]]:
-    return ((raw.file_row, rows.read(raw)) for raw in raws)
 
 
 @transaction.atomic
@@ -277,11 +266,3 @@ def _one_import_at_a_time(register: Register) -> Iterator[None]:
         if not connection.needs_rollback:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_unlock(%s, %s)", key)
-
-
-def _n_lines(path: Path, sheet: str) -> int | None:
-    """About how many rows are to come: the lines of a table, unknown for other formats."""
-    if open_rows(path, sheet).facts.format != "CSV":
-        return None
-    with path.open("rb") as file:
-        return max(0, sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b"")) - 1)

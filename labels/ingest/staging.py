@@ -1,21 +1,23 @@
 """Rows on their way in: copied in committed batches into a table of the job's own, so that a killed job goes on where
 it was, and compared with what the register already holds in a few set-based statements."""
 
+import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import fields
 from itertools import islice
 
-from django.db import connection
+from django.db import DataError, IntegrityError, connection
+from django.utils.translation import gettext as _
 from psycopg import sql
 
+from labels.errors import BadInput
 from labels.ingest import unread
-from labels.ingest.refusals import Refusal
-from labels.ingest.rows import Observed
+from labels.ingest.copying import COLUMNS
+from labels.ingest.readers import CopyLines
 from labels.ingest.tally import Tally
 
+log = logging.getLogger(__name__)
+
 BATCH_ROWS = 10_000
-COLUMNS = [field.name for field in fields(Observed)]
-REFUSED_COLUMNS = ["file_row", "refused_column", "refused_value", "refused_reason"]
 
 CREATE = """
 CREATE {persistence} TABLE IF NOT EXISTS {table} (
@@ -28,6 +30,11 @@ CREATE {persistence} TABLE IF NOT EXISTS {table} (
     legal_status_code text, trade_status_code text, row_flags text[], attributes jsonb,
     refused_column text, refused_value text, refused_reason text
 )
+"""
+
+CROSSING = """
+UPDATE {table} SET polygon = NULL, refused_column = 'geometry', refused_value = 'Polygon', refused_reason = %s
+WHERE polygon IS NOT NULL AND NOT ST_IsValid(polygon)
 """
 
 # Identity of each row: the register's id, else the content with its occurrence; equal rows of one id are counted off.
@@ -130,26 +137,26 @@ class Staging:
     def n_rows(self) -> int:
         return self._run("SELECT count(*) FROM {table}").fetchone()[0]
 
-    def copy(self, batch: Iterable[tuple[int, Observed | Refusal]]) -> None:
-        """Stage rows given as (file row, what was read)."""
-        batch = list(batch)
-        taken = [_cells(read) for _, read in batch if isinstance(read, Observed)]
-        refused = [(row, r.column, r.value, r.reason) for row, r in batch if isinstance(r, Refusal)]
-        self._copy(COLUMNS, taken)
-        self._copy(REFUSED_COLUMNS, [tuple(_storable(cell) for cell in row) for row in refused])
-
-    def _copy(self, columns: list[str], rows: list[tuple]) -> None:
-        if not rows:
-            return
+    def copy(self, batch: CopyLines) -> None:
+        """Stage rows that the reading process made lines of. PostgreSQL checks their types, nothing else is trusted."""
         statement = sql.SQL("COPY {} ({}) FROM STDIN").format(
-            sql.Identifier(self.name), sql.SQL(", ").join(map(sql.Identifier, columns))
+            sql.Identifier(self.name), sql.SQL(", ").join(map(sql.Identifier, COLUMNS))
         )
-        with connection.cursor() as cursor, cursor.copy(statement) as copy:
-            for row in rows:
-                copy.write_row(row)
+        try:
+            with connection.cursor() as cursor, cursor.copy(statement) as copy:
+                copy.write(batch.data)
+        except (DataError, IntegrityError) as error:
+            log.warning("The reader's lines do not fit the staging table: %s", type(error).__name__)
+            raise BadInput(_("The file's reader stopped: the file is damaged or needs too much memory.")) from error
+
+    def refuse_crossing_polygons(self) -> None:
+        """Only PostGIS tells whether a polygon is whole; before `identify`."""
+        reason = _("the polygon crosses itself or is not whole")
+        self._run(CROSSING, [reason])
 
     def identify(self) -> None:
         """Once per transaction, after the last row: decides which rows are one site."""
+        self.refuse_crossing_polygons()
         self._run("ANALYZE {table}")
         self._run("DROP TABLE IF EXISTS pg_temp.identified")
         self._run(IDENTIFY)
@@ -181,14 +188,6 @@ def refresh_statistics() -> None:
     """Tell the planner what an import has brought: placing follows at once, long before autovacuum looks."""
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE labels_siterecord, labels_observation, labels_editionrow, labels_edition")
-
-
-def _cells(observed: Observed) -> tuple:
-    return tuple(getattr(observed, column) for column in COLUMNS)
-
-
-def _storable(cell: object) -> object:
-    return cell.replace("\0", "").encode(errors="replace").decode() if isinstance(cell, str) else cell
 
 
 def batches(items: Iterable, size: int) -> Iterator[list]:
