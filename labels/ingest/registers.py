@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -25,6 +25,12 @@ from labels.models import Edition, Job, Register
 
 LOCK = 7412  # advisory lock: one import of a register at a time, freed when its connection dies
 ROWS_FOR_GUESSING = 200_000
+
+
+# What looks for doubts when the records of a register know their areas, and when their distances are measured as well:
+# functions (register, job=None), each a stage of the import.
+LOOK_AT_PLACES: list[Callable] = []
+LOOK_AT_DISTANCES: list[Callable] = []
 
 
 @dataclass
@@ -106,10 +112,10 @@ def preview(
         for lines in reader.observations(mapping, own_words, batch_rows=BATCH_ROWS, n_rows=n_rows):
             if isinstance(lines, CopyLines):
                 staging.copy(lines)
-        staging.identify()
+        staging.identify(register.pk if register else None)
         found = Preview(
             facts=reader.facts,
-            tally=staging.tally(register.pk if register else None),
+            tally=staging.tally(),
             refusals=staging.refusals(),
             unread_words=staging.unread_words(mapping),
             is_whole_file=n_rows is None,
@@ -127,10 +133,16 @@ def load_register(job: RunningJob) -> dict:
         edition = Edition.objects.filter(job=job.job).first() or _known_edition(register, job.parameters)
         edition = edition or _stage_and_publish(job, register)
         refresh_statistics()
-        placement.place_records(register=register, job=job)
+        placement.place_records(register=register, job=job, between=lambda: _look(LOOK_AT_PLACES, register, job))
+        _look(LOOK_AT_DISTANCES, register, job)
     uploads.discard(job.parameters.get("upload"))
     tally = tally_of(edition) if edition.job_id == job.job.pk else unchanged_tally(edition)
     return _result(edition, tally, job.parameters["mapping"])
+
+
+def _look(looks: list[Callable], register: Register, job: RunningJob) -> None:
+    for look in looks:
+        look(register, job=job)
 
 
 def _result(edition: Edition, tally: Tally, mapping: dict[str, str]) -> dict:
@@ -222,8 +234,8 @@ def file_of(parameters: dict) -> Path:
 @transaction.atomic
 def _publish(job: RunningJob, staging: Staging, register: Register) -> Edition:
     register = Register.objects.select_for_update().get(pk=register.pk)
-    staging.identify()
-    tally = staging.tally(register.pk)
+    staging.identify(register.pk)
+    tally = staging.tally()
     if not tally.n_rows:
         raise BadInput(_("The file has no rows under its header."))
     edition = _edition(register, job, tally)
