@@ -16,6 +16,8 @@ MIB = 2**20
 MAX_MEMBERS = 10_000
 CHUNK = 1 << 20
 SHAPEFILE = ("shp", "shx", "dbf", "prj", "cpg")
+# Those of GDAL that read registers; each process has one of them.
+DRIVERS = ("XLSX", "GPKG", "LIBKML", "ESRI Shapefile")
 
 
 class SheetNeeded(Exception):

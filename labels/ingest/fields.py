@@ -87,6 +87,7 @@ FIELDS = [
         _("first in dates such as 03/04/2015"),
         {dates.DAY_FIRST: _("the day"), dates.MONTH_FIRST: _("the month")},
     ),
+    _choice("january_first", _("what a 1 January means"), {"year": _("the whole year"), "day": _("that day")}),
     _field(
         "date_precision",
         _("precision of the date"),

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 
 from labels import placement
 from labels.errors import BadInput, Conflict
-from labels.ingest import unread, uploads
+from labels.ingest import dates, unread, uploads
 from labels.ingest.fields import may_hold_id, resolve_mapping
 from labels.ingest.readers import CopyLines, Facts, RawRow, Reader, file_sha256, first_rows, open_rows
 from labels.ingest.staging import BATCH_ROWS, Staging, drop_abandoned, refresh_statistics
@@ -25,6 +25,7 @@ from labels.models import Edition, Job, Register
 
 LOCK = 7412  # advisory lock: one import of a register at a time, freed when its connection dies
 ROWS_FOR_GUESSING = 200_000
+DATE_CHOICES = ("date_order", "january_first")
 
 
 # What looks for doubts when the records of a register know their areas, and when their distances are measured as well:
@@ -59,25 +60,45 @@ def choose_mapping(reader: Reader, register: Register | None, chosen: dict[str, 
         n_distinct=counts,
         has_geometry=facts.has_geometry,
     )
-    is_told = "date_order" in chosen or mapping.get("observed_on") == saved.get("observed_on")
-    return mapping if is_told and "date_order" in mapping else with_date_order(reader, mapping)
+    is_same_column = bool(saved) and mapping.get("observed_on") == saved.get("observed_on")
+    if not is_same_column:
+        mapping = {name: value for name, value in mapping.items() if name in chosen or name not in DATE_CHOICES}
+    return with_date_choices(reader, mapping, may_guess_year=not is_same_column)
 
 
 def with_date_order(reader: Reader, mapping: dict[str, str]) -> dict[str, str]:
-    """The mapping with the order of day and month that its column of dates tells. BadInput asks where it does not."""
+    """The mapping with what its column of dates tells. BadInput asks where the day and the month cannot be told."""
+    return with_date_choices(reader, mapping)
+
+
+def with_date_choices(reader: Reader, mapping: dict[str, str], *, may_guess_year: bool = True) -> dict[str, str]:
+    """The mapping with the order of day and month, and with 1 January read as a year where it is suspiciously frequent.
+
+    What was chosen is kept. A guess is said in the notes of the file.
+    """
     column = mapping.get("observed_on")
-    if not column:
+    may_guess_year = may_guess_year and "january_first" not in mapping and "date_precision" not in mapping
+    if not column or ("date_order" in mapping and not may_guess_year):
         return mapping
     told = reader.dates_told(column, ROWS_FOR_GUESSING)
-    if told.ambiguous:
+    found = dict(mapping)
+    if "date_order" not in mapping:
+        if told.ambiguous:
+            words = _(
+                "The dates of %(column)s do not tell the day from the month (%(examples)s). Choose which comes first: "
+                "date_order=day_first or date_order=month_first."
+            )
+            raise BadInput(words % {"column": column, "examples": ", ".join(told.ambiguous)})
+        found |= {"date_order": told.order} if told.order else {}
+    if may_guess_year and dates.is_january_first_suspicious(told.n_dated, told.n_january_first):
         words = _(
-            "The dates of %(column)s do not tell the day from the month (%(examples)s). Choose which comes first: "
-            "date_order=day_first or date_order=month_first."
+            "%(n)s of %(total)s dates in %(column)s are a 1 January, far more than one day in 365: they are read as "
+            "the year alone. If they are days, choose january_first=day."
         )
-        raise BadInput(words % {"column": column, "examples": ", ".join(told.ambiguous)})
-    return {name: value for name, value in mapping.items() if name != "date_order"} | (
-        {"date_order": told.order} if told.order else {}
-    )
+        told_counts = {"n": f"{told.n_january_first:,}", "total": f"{told.n_dated:,}", "column": column}
+        reader.facts.notes.append(words % told_counts)
+        found["january_first"] = "year"
+    return found
 
 
 def distinct_counts(reader: Reader, columns: list[str]) -> dict[str, int]:

@@ -84,6 +84,7 @@ class RowReader:
         self._coded = {name: self.mapping.get(name) for name in ("kind", "stated_region", "location_method")}
         self._statuses = self.mapping.get("legal_status"), self.mapping.get("trade_status")
         self._dates = self.mapping.get("observed_on"), self.mapping.get("date_precision")
+        self._is_january_a_year = self.mapping.get("january_first") == "year"
         self._mineral_columns = [(name, self.mapping[name]) for name in MINERAL_FIELDS if self.mapping.get(name)]
 
     def read(self, raw: RawRow) -> Observed | Refusal:
@@ -218,6 +219,8 @@ class RowReader:
             order=self.mapping.get("date_order", ""),
             is_spreadsheet=is_spreadsheet,
         )
+        if self._is_january_a_year and precision == dates.DAY and (observed_on.month, observed_on.day) == (1, 1):
+            precision = dates.YEAR
         stated = words.date_precision_in(stated_precision, self._own("date_precision"))
         if observed_on and stated:
             precision = stated
