@@ -64,14 +64,14 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def measure(folder: Path, n_rows: int, n_rounds: int) -> dict:
+def measure(folder: Path, n_rows: int, n_rounds: int, quiet_s: float = 120) -> dict:
     """The figures of so many rounds on a database that holds nothing else."""
     project = _project()
     path = folder / "register.csv"
     write_register(path, n_rows)
     own, later, copied, stages, peaks = [], [], [], [], []
     for number in range(n_rounds):
-        wait_for_quiet()
+        wait_for_quiet(at_most_s=quiet_s)
         empty_tables()
         with peak_memory() as peak:
             times = import_once(project, path, number)
@@ -218,7 +218,7 @@ def copy_back(folder: Path) -> float:
 # ---- the machine ----
 
 
-def wait_for_quiet(load: float = 1.5, at_most_s: float = 120) -> None:
+def wait_for_quiet(load: float = 1.5, *, at_most_s: float) -> None:
     """Figures of a busy machine say little; the load is printed beside them."""
     until = time.monotonic() + at_most_s
     while os.getloadavg()[0] > load and time.monotonic() < until:
