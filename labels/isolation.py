@@ -1,6 +1,6 @@
 """Processes of ours that open files of strangers: without network, with limits, ended with us (DESIGN decision 8).
 
-`start` is the caller's side. The other functions are the process's own first steps; they know no Django.
+`start` is the caller's side. The other functions are the process's own first steps.
 """
 
 import ctypes
@@ -105,3 +105,14 @@ def limit(memory_mib: int, cpu_s: int, file_mib: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (file_mib * MIB, file_mib * MIB))
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def speak(language: str) -> None:
+    """Sentences in the language of who asked. Of Django only its translations: no settings of ours, no database."""
+    from django.apps import apps
+    from django.conf import settings
+    from django.utils import translation
+
+    settings.configure(LOCALE_PATHS=[HOME / "asm_audit" / "locale"], USE_I18N=True)
+    apps.populate(())
+    translation.activate(language)

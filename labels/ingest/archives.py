@@ -1,4 +1,4 @@
-"""Zip archives of strangers: what is inside, and single members unpacked under names of ours. Knows no Django.
+"""Zip archives of strangers: what is inside, and single members unpacked under names of ours.
 
 A name inside an archive is compared and shown, never used as a path. What is unpacked is counted as it comes, since an
 archive can lie about its sizes.
@@ -8,14 +8,16 @@ import stat
 import zipfile
 from pathlib import Path, PurePosixPath
 
+from django.utils.translation import gettext as _
+
+from labels.errors import BadInput
+
 MIB = 2**20
 MAX_MEMBERS = 10_000
 CHUNK = 1 << 20
 SHAPEFILE = ("shp", "shx", "dbf", "prj", "cpg")
-
-
-class FileRefused(Exception):
-    """The file cannot be read; the sentence says why."""
+# Those of GDAL that read registers; each process has one of them.
+DRIVERS = ("XLSX", "GPKG", "LIBKML", "ESRI Shapefile")
 
 
 class SheetNeeded(Exception):
@@ -43,10 +45,10 @@ def unpack(path: Path, folder: Path, sheet: str, unpacked_mib: int) -> tuple[Pat
                 _extract(archive, members[sorted(found)[0]], folder / "doc.kml", budget)
                 return folder / "doc.kml", "LIBKML", "KML", []
     except OSError as error:
-        raise FileRefused("The archive cannot be unpacked: there is no room for it, or it cannot be read.") from error
+        raise BadInput(_("The archive cannot be unpacked: there is no room for it, or it cannot be read.")) from error
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:  # as zipfile says so
-        raise FileRefused("The archive is damaged, encrypted or no zip archive.") from error
-    raise FileRefused("The archive holds no Excel workbook, shapefile or KML. Unpack it and send the table in it.")
+        raise BadInput(_("The archive is damaged, encrypted or no zip archive.")) from error
+    raise BadInput(_("The archive holds no Excel workbook, shapefile or KML. Unpack it and send the table in it."))
 
 
 class _Budget:
@@ -56,19 +58,19 @@ class _Budget:
     def spend(self, n: int) -> None:
         self.left -= n
         if self.left < 0:
-            raise FileRefused(f"The archive unpacks to more than {self.mib:,} MiB.")
+            raise BadInput(_("The archive unpacks to more than %(n)s MiB.") % {"n": f"{self.mib:,}"})
 
 
 def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     members = archive.infolist()
     if len(members) > MAX_MEMBERS:
-        raise FileRefused(f"The archive holds more than {MAX_MEMBERS:,} files.")
+        raise BadInput(_("The archive holds more than %(n)s files.") % {"n": f"{MAX_MEMBERS:,}"})
     for member in members:
         parts = PurePosixPath(member.filename.replace("\\", "/"))
         if parts.is_absolute() or ".." in parts.parts or ":" in "".join(parts.parts[:1]):
-            raise FileRefused("The archive holds a file whose name leads out of it.")
+            raise BadInput(_("The archive holds a file whose name leads out of it."))
         if stat.S_ISLNK(member.external_attr >> 16):
-            raise FileRefused("The archive holds a link instead of a file.")
+            raise BadInput(_("The archive holds a link instead of a file."))
     return {member.filename: member for member in members if not member.is_dir()}
 
 
@@ -96,7 +98,7 @@ def _shapefile(
         if name[:-4].lower() == base and extension in SHAPEFILE:
             _extract(archive, member, folder / f"shapes.{extension}", budget)
     if not (folder / "shapes.dbf").exists():
-        raise FileRefused("The shapefile has no .dbf: its table is missing. Zip all files of the shapefile together.")
+        raise BadInput(_("The shapefile has no .dbf: its table is missing. Zip all files of the shapefile together."))
     return folder / "shapes.shp", "ESRI Shapefile", "Shapefile", list(by_stem) if len(by_stem) > 1 else []
 
 
@@ -122,4 +124,12 @@ def _check_unpacked(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo
 def refuse_dtd(text: bytes) -> None:
     """Entities can unfold without end or name other files; no register needs them."""
     if b"<!DOCTYPE" in text or b"<!ENTITY" in text or b"\0" in text:
-        raise FileRefused("The XML in the file declares entities or is not in a usual encoding; it is not opened.")
+        raise BadInput(_("The XML in the file declares entities or is not in a usual encoding; it is not opened."))
+
+
+def refuse_entities(path: Path) -> None:
+    with path.open("rb") as file:
+        tail = b""
+        while chunk := file.read(CHUNK):
+            refuse_dtd(tail + chunk)
+            tail = chunk[-16:]

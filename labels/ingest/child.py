@@ -1,176 +1,193 @@
 """The process that opens a register of a stranger: `python -m labels.ingest.child`, started by `confined` only.
 
-It knows no Django, no database and no secret. It reads one request (JSON) and writes lines of JSON: {"facts": …}, then
-where asked {"rows": [[values, geometry], …]} and {"end": true}; or {"refused": "sentence"}, or {"sheets": [names]}.
+It knows no database, no models and no secret; of Django only the translations. It reads one request (JSON) and answers
+with lines of JSON, some followed by as many bytes as they say: {"facts": …}, {"rows": […]}, {"n_rows": n},
+{"copy_rows": n, "bytes": n}, {"distinct": {…}}, {"dates": {…}}; or {"refused": "sentence"}, or {"sheets": [names]}.
+The last one is {"end": true}.
 """
 
 import json
-import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, Protocol
+
+from django.utils.translation import gettext as _
 
 from labels import isolation
-from labels.ingest import archives
-from labels.ingest.archives import FileRefused, SheetNeeded
-from labels.ingest.wkb import Corners, NoShape, as_geojson
+from labels.errors import BadInput
+from labels.ingest import dates, formats
+from labels.ingest.archives import SheetNeeded
+from labels.ingest.raw import Facts, RawRow
 
-BATCH_ROWS = 500
-# What KML says of the look of a place.
-LOOKS = {"kml_id", "altitudeMode", "tessellate", "extrude", "visibility", "drawOrder", "icon", "snippet"}
-OPTIONS = {
-    "OGR_XLSX_HEADERS": "FORCE",
-    "OGR_XLSX_FIELD_TYPES": "STRING",
-    "LIBKML_ID_FIELD": "kml_id",
-    "PROJ_NETWORK": "OFF",
-    "PROJ_CURL_ENABLED": "OFF",
-}
+HEAD_BYTES = 1_000_000
+FIRST_ROWS = 200
+# Answers are cut at so many bytes, whatever the number of their rows.
+ANSWER_BYTES = 4 * 2**20
+RAW_ROWS = 500
+
+
+class FileReader(Protocol):
+    facts: Facts
+
+    def rows(self) -> Iterator[RawRow]: ...
+
+    def count(self) -> int | None: ...
 
 
 def main() -> int:
-    answers = isolation.own_output()
+    answers = isolation.own_output().detach()
     request = json.load(sys.stdin)
     isolation.die_with(request["parent"])
     isolation.limit(request["memory_mib"], request["cpu_s"], request["file_mib"])
     try:
-        for line in _answers(request):
-            answer(answers, line)
-    except FileRefused as error:
+        isolation.speak(request["language"])
+        TASKS[request["task"]](request, answers)
+        answer(answers, {"end": True})
+    except BadInput as error:
         answer(answers, {"refused": str(error)})
     except SheetNeeded as error:
         answer(answers, {"sheets": error.sheets})
+    except RecursionError:
+        answer(answers, {"refused": _("The file is nested too deeply to be read.")})
     except MemoryError:
-        answer(answers, {"refused": "The file needs more memory than a reader may have. Cut it into parts."})
+        answer(answers, {"refused": _("The file needs more memory than a reader may have. Cut it into parts.")})
     return 0
 
 
-def answer(answers: TextIO, line: dict) -> None:
-    answers.write(json.dumps(line) + "\n")
+def answer(answers: BinaryIO, line: dict, data: bytes = b"") -> None:
+    if data:
+        line = line | {"bytes": len(data)}
+    answers.write(json.dumps(line).encode() + b"\n" + data)
     answers.flush()
 
 
-def _answers(request: dict) -> Iterator[dict]:
-    path, driver, name, sheets = _prepared(request)
-    pyogrio = _only(driver, request["drivers"])
-    from pyogrio.errors import DataLayerError, DataSourceError
-
-    try:
-        layers = [str(layer) for layer, _ in pyogrio.list_layers(path)]
-        if not layers:
-            raise FileRefused("The file holds no table.")
-        layer = _layer(layers, request["sheet"] if driver != "ESRI Shapefile" else "")
-        sheets = sheets or (layers if len(layers) > 1 else [])
-        yield from _rows(pyogrio, path, driver, name, layer, sheets, request["with_rows"])
-    except (DataSourceError, DataLayerError, RuntimeError, UnicodeDecodeError) as error:
-        print(error, file=sys.stderr)
-        raise FileRefused(f"This looks like a file of the kind {name}, but it is damaged.") from error
-
-
-def _prepared(request: dict) -> tuple[Path, str, str, list[str]]:
-    """A name of ours for the file, and the one driver that may open it."""
-    path, folder = Path(request["path"]), Path(request["folder"])
-    if request["kind"] == "zip":
-        path, driver, name, sheets = archives.unpack(path, folder, request["sheet"], request["unpacked_mib"])
-    else:
-        driver, name = {"gpkg": ("GPKG", "GeoPackage"), "kml": ("LIBKML", "KML")}[request["kind"]]
-        target = folder / f"data.{request['kind']}"
-        target.symlink_to(path)
-        path, sheets = target, []
-    if driver == "LIBKML":
-        _refuse_entities(path)
-    return path, driver, name, sheets
-
-
-def _refuse_entities(path: Path) -> None:
+def open_file(request: dict) -> FileReader:
+    """The reader for this file, told by its content; BadInput in words where none can read it."""
+    path = Path(request["path"])
     with path.open("rb") as file:
-        tail = b""
-        while chunk := file.read(archives.CHUNK):
-            archives.refuse_dtd(tail + chunk)
-            tail = chunk[-16:]
+        head = file.read(HEAD_BYTES)
+    if formats.gdal_kind(head):
+        from labels.ingest.vectors import VectorReader
+
+        return VectorReader(
+            path,
+            head,
+            request["sheet"],
+            folder=Path(request["folder"]),
+            drivers=request["drivers"],
+            unpacked_mib=request["unpacked_mib"],
+        )
+    if formats.is_geojson(head):
+        from labels.ingest.geojson import GeoJsonReader
+
+        return GeoJsonReader(path, head)
+    if formats.is_table(head):
+        from labels.ingest.tables import CsvReader
+
+        return CsvReader(path, head)
+    raise BadInput(formats.not_readable(head))
 
 
-def _only(driver: str, drivers: list[str]):
-    """pyogrio with one driver registered: GDAL knows only a list of those to leave out."""
-    os.environ["GDAL_SKIP"] = ",".join(sorted(set(drivers) - {driver}))
-    import pyogrio
-
-    left = set(pyogrio.list_drivers())
-    if left != {driver}:
-        raise RuntimeError(f"drivers that must not be here: {sorted(left)[:5]}")
-    pyogrio.set_gdal_config_options(OPTIONS)
-    return pyogrio
+# ---- tasks ----
 
 
-def _layer(layers: list[str], sheet: str) -> str:
-    if sheet in layers:
-        return sheet
-    if sheet or len(layers) > 1:
-        raise SheetNeeded(layers)
-    return layers[0]
+def tell_facts(request: dict, answers: BinaryIO) -> None:
+    """What the file is, and its first rows, as many as are asked for first on a page."""
+    reader = open_file(request)
+    first, size = [], 0
+    for raw in islice(reader.rows(), FIRST_ROWS):
+        first.append(_plain(raw))
+        size += _size(raw)
+        if size > ANSWER_BYTES:
+            break
+    answer(answers, {"facts": asdict(reader.facts), "first_rows": first, "is_whole": len(first) < FIRST_ROWS})
 
 
-def _rows(
-    pyogrio, path: Path, driver: str, name: str, layer: str, sheets: list[str], with_rows: bool
-) -> Iterator[dict]:
-    with pyogrio.open_arrow(path, layer=layer, use_pyarrow=True, batch_size=BATCH_ROWS) as (meta, reader):
-        shape = (meta["geometry_name"] or "wkb_geometry") if meta["geometry_type"] not in (None, "None") else ""
-        columns = [column for column in map(str, meta["fields"]) if driver != "LIBKML" or column not in LOOKS]
-        to_degrees = _to_degrees(meta["crs"]) if shape else None
-        facts = {"format": name, "columns": columns, "has_geometry": bool(shape), "sheets": sheets}
-        facts["encoding"] = str(meta["encoding"] or "") if driver == "ESRI Shapefile" else ""
-        yield {"facts": facts}
-        if not with_rows:
-            return
-        for batch in reader:
-            cells = [[_text(value) for value in batch.column(column).to_pylist()] for column in columns]
-            shapes = batch.column(shape).to_pylist() if shape else [None] * batch.num_rows
-            values = zip(*cells, strict=True) if cells else ([] for _ in shapes)
-            rows = zip(values, (_geometry(wkb, to_degrees) for wkb in shapes), strict=True)
-            yield {"rows": [[list(row), geometry] for row, geometry in rows]}
-    yield {"end": True}
+def tell_rows(request: dict, answers: BinaryIO) -> None:
+    """Every row, as the file states it."""
+    reader = open_file(request)
+    batch, size = [], 0
+    for raw in islice(reader.rows(), request["n_rows"]):
+        batch.append(_plain(raw))
+        size += _size(raw)
+        if len(batch) >= RAW_ROWS or size > ANSWER_BYTES:
+            answer(answers, {"rows": batch})
+            batch, size = [], 0
+    answer(answers, {"rows": batch})
 
 
-def _text(value: object) -> str:
-    if value is None or isinstance(value, bytes):
-        return ""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return repr(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+def tell_observations(request: dict, answers: BinaryIO) -> None:
+    """Every row after the given one, read under the mapping, as lines for COPY."""
+    from labels.ingest.copying import line_of
+    from labels.ingest.rows import RowReader
+
+    reader = open_file(request)
+    if request["n_rows"] is None:
+        answer(answers, {"n_rows": reader.count()})
+    read = RowReader(request["mapping"], request["own_words"]).read
+    after, batch_rows = request["after"], request["batch_rows"]
+    lines: list[str] = []
+    size = 0
+    for raw in islice(reader.rows(), request["n_rows"]):
+        if raw.file_row <= after:
+            continue
+        line = line_of(raw.file_row, read(raw))
+        lines.append(line)
+        size += len(line)
+        if len(lines) >= batch_rows or size > ANSWER_BYTES:
+            _answer_lines(answers, lines)
+            lines, size = [], 0
+    if lines:
+        _answer_lines(answers, lines)
 
 
-def _geometry(wkb: bytes | None, to_degrees: Callable[[Corners], Corners]) -> dict | None:
-    if not wkb:
-        return None
+def _answer_lines(answers: BinaryIO, lines: list[str]) -> None:
+    answer(answers, {"copy_rows": len(lines)}, "".join(lines).encode())
+
+
+def tell_distinct(request: dict, answers: BinaryIO) -> None:
+    """How many different values the columns have."""
+    seen: dict[str, set[int]] = {column: set() for column in request["columns"]}
+    for raw in islice(open_file(request).rows(), request["n_rows"]):
+        for column, values in seen.items():
+            values.add(hash(raw.values.get(column, "")))
+    answer(answers, {"distinct": {column: len(values) for column, values in seen.items()}})
+
+
+def tell_dates(request: dict, answers: BinaryIO) -> None:
+    """In which order the dates of a column state day and month, and how many are a 1 January."""
+    raws = islice(open_file(request).rows(), request["n_rows"])
+    column = request["columns"][0]
+    survey = dates.Survey()
+    values = (survey.noted(raw.values.get(column, ""), raw.is_spreadsheet) for raw in raws)
     try:
-        return as_geojson(wkb, to_degrees)
-    except NoShape:
-        return {"type": "damaged", "coordinates": []}
+        found = {"order": dates.order_of(values)}
+    except dates.AmbiguousOrder as error:
+        found = {"ambiguous": error.examples}
+    for _value in values:  # the order may be known before the last row
+        pass
+    answer(answers, {"dates": found | {"n_dated": survey.n_dated, "n_january_first": survey.n_january_first}})
 
 
-def _to_degrees(stated: str | None) -> Callable[[Corners], Corners]:
-    if not stated:
-        raise FileRefused("The file does not state its coordinate system. Add it (for a shapefile, its .prj).")
-    from rasterio.crs import CRS
-    from rasterio.errors import CRSError
-    from rasterio.warp import transform
+TASKS = {
+    "facts": tell_facts,
+    "rows": tell_rows,
+    "observations": tell_observations,
+    "distinct": tell_distinct,
+    "dates": tell_dates,
+}
 
-    if stated in ("EPSG:4326", "OGC:CRS84"):
-        return lambda corners: corners
-    try:
-        crs, degrees = CRS.from_wkt(stated) if "[" in stated else CRS.from_string(stated), CRS.from_epsg(4326)
-    except CRSError as error:
-        raise FileRefused("The coordinate system that the file states is not known.") from error
 
-    def moved(corners: Corners) -> Corners:
-        lons, lats = transform(crs, degrees, [x for x, _ in corners], [y for _, y in corners])
-        return list(zip(lons, lats, strict=True))
+def _plain(raw: RawRow) -> list:
+    refusal = raw.refusal and [raw.refusal.column, raw.refusal.value, raw.refusal.reason]
+    return [raw.file_row, raw.values, raw.geometry, refusal, raw.is_spreadsheet]
 
-    return moved
+
+def _size(raw: RawRow) -> int:
+    return sum(map(len, raw.values.values())) + (len(str(raw.geometry)) if raw.geometry else 0)
 
 
 if __name__ == "__main__":

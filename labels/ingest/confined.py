@@ -1,16 +1,22 @@
-"""Workbooks, shapefiles, GeoPackages and KML, read by a process without network and with limits (DESIGN decision 8)."""
+"""Files of strangers, read by a process of its own without network and with limits (docs/security.md).
+
+No format is parsed here: this side starts `labels.ingest.child`, listens to it and ends it.
+"""
 
 import json
 import logging
 import os
-import selectors
+import select
 import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from django.conf import settings
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from labels import isolation
@@ -34,31 +40,44 @@ class SheetAsked(BadInput):
         self.sheets = sheets
 
 
-def answers(path: Path, kind: str, sheet: str, *, with_rows: bool) -> Iterator[dict]:
-    """What `labels.ingest.child` says about the file; its process ends when this generator does."""
-    with tempfile.TemporaryDirectory(prefix="asm_register_") as folder, tempfile.TemporaryFile() as errors:
-        request = {
-            "path": str(path.resolve()),
-            "kind": kind,
-            "sheet": sheet,
-            "with_rows": with_rows,
-            "folder": folder,
-            "drivers": _drivers(),
-            "memory_mib": MEMORY_MIB,
-            "cpu_s": CPU_S,
-            "file_mib": MAX_UNPACKED_MIB,
-            "unpacked_mib": MAX_UNPACKED_MIB,
-        }
-        try:
-            child = isolation.start(
-                "labels.ingest.child", request, environment=isolation.base_environment(Path(folder)), errors=errors
-            )
-        except BrokenPipeError:
-            raise BadInput(_stopped()) from None
-        try:
-            yield from _listen(child, errors)
-        finally:
-            isolation.end(child)
+@dataclass(frozen=True)
+class Question:
+    """What is asked of the reading process about a file; see labels.ingest.child for the tasks."""
+
+    path: Path
+    sheet: str = ""
+    # The head of the file tells whether GDAL is needed.
+    is_for_gdal: bool = False
+
+    def ask(self, task: str, *, n_rows: int | None = None, **more: object) -> Iterator[dict]:
+        """Each answer of a process of its own, which ends when this generator does."""
+        with tempfile.TemporaryDirectory(prefix="asm_register_") as folder, tempfile.TemporaryFile() as errors:
+            request = {
+                "task": task,
+                "path": str(self.path.resolve()),
+                "sheet": self.sheet,
+                "n_rows": n_rows,
+                "language": get_language() or settings.LANGUAGE_CODE,
+                "folder": folder,
+                "drivers": _drivers() if self.is_for_gdal else [],
+                "memory_mib": MEMORY_MIB,
+                "cpu_s": CPU_S,
+                "file_mib": MAX_UNPACKED_MIB,
+                "unpacked_mib": MAX_UNPACKED_MIB,
+            }
+            try:
+                child = isolation.start(
+                    "labels.ingest.child",
+                    request | more,
+                    environment=isolation.base_environment(Path(folder)),
+                    errors=errors,
+                )
+            except BrokenPipeError:
+                raise BadInput(_stopped()) from None
+            try:
+                yield from _listen(child, errors)
+            finally:
+                isolation.end(child)
 
 
 @cache
@@ -69,27 +88,61 @@ def _drivers() -> list[str]:
 
 
 def _listen(child: subprocess.Popen, errors) -> Iterator[dict]:
-    """Each line of the child. It is not trusted further than its types."""
-    os.set_blocking(child.stdout.fileno(), False)
-    pending = bytearray()
-    with selectors.DefaultSelector() as selector:
-        selector.register(child.stdout, selectors.EVENT_READ)
-        while True:
-            if not selector.select(timeout=SILENCE_S):
-                raise BadInput(_("The file took more time or memory than a reader may have. Cut it into parts."))
-            chunk = os.read(child.stdout.fileno(), 2**18)
-            if not chunk:
-                _check_end(child, errors)
-                return
-            pending += chunk
-            if len(pending) > LONGEST_ANSWER:
+    """Each answer of the child: a line of JSON, and the bytes it announces. Only its types are trusted."""
+    pipe = _Pipe(child)
+    is_over = False
+    while (line := pipe.line()) is not None:
+        answer = _checked(_parsed(line))
+        is_over = "end" in answer
+        if is_over:
+            break
+        if "bytes" in answer:
+            answer["data"] = pipe.exactly(answer["bytes"])
+        yield answer
+    _check_end(child, errors)
+    if not is_over:
+        raise BadInput(_("The file's reader stopped before the end of the table."))
+
+
+class _Pipe:
+    """The child's output with limits on silence and on size."""
+
+    def __init__(self, child: subprocess.Popen):
+        self.file = child.stdout.fileno()
+        self.pending = bytearray()
+        os.set_blocking(self.file, False)
+
+    def line(self) -> bytes | None:
+        """The next line without its end; None where the child has nothing more to say."""
+        looked = 0
+        while (end := self.pending.find(b"\n", looked)) < 0:
+            looked = len(self.pending)
+            if looked > LONGEST_ANSWER:
                 raise BadInput(_stopped())
-            if b"\n" not in chunk:
-                continue
-            *lines, rest = pending.split(b"\n")
-            pending = bytearray(rest)
-            for line in lines:
-                yield _checked(_parsed(line))
+            if not self._read():
+                if self.pending:
+                    self.pending.clear()
+                return None
+        line = bytes(self.pending[:end])
+        del self.pending[: end + 1]
+        return line
+
+    def exactly(self, n: object) -> bytes:
+        if not isinstance(n, int) or not 0 <= n <= LONGEST_ANSWER:
+            raise BadInput(_stopped())
+        while len(self.pending) < n:
+            if not self._read():
+                raise BadInput(_stopped())
+        data = bytes(self.pending[:n])
+        del self.pending[:n]
+        return data
+
+    def _read(self) -> bool:
+        if not select.select([self.file], [], [], SILENCE_S)[0]:
+            raise BadInput(_("The file took more time or memory than a reader may have. Cut it into parts."))
+        chunk = os.read(self.file, 2**20)
+        self.pending += chunk
+        return bool(chunk)
 
 
 def _parsed(line: bytes) -> dict:

@@ -5,6 +5,7 @@ What can be read in one way only is read; the rest is refused with the reason. N
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
@@ -14,6 +15,7 @@ from labels.ingest.headers import is_blank
 from labels.ingest.refusals import RowRefused, refuse
 
 Position = tuple[float, float]
+Move = Callable[[list[Position]], list[Position]]
 LON, LAT = "lon", "lat"
 ORDERS = ("lat_lon", "lon_lat")
 
@@ -203,6 +205,29 @@ def from_columns(
 def _unless_origin(lon: float, lat: float, lon_column: str, lat_column: str) -> Position | None:
     """0, 0 is how forms write that they do not know."""
     return checked_position(lon, lat, lon_column, lat_column) if lon or lat else None
+
+
+_grid = re.compile(r"[-+]?\d{1,12}(?:[.,]\d{1,12})?", re.ASCII)
+
+
+def from_grid(x_text: str, y_text: str, x_column: str, y_column: str, move: Move) -> Position | None:
+    """The position of x and y in a coordinate system that somebody stated; None where both say nothing, or 0."""
+    numbers = []
+    for text, column in ((x_text, x_column), (y_text, y_column)):
+        plain = normal(text).replace(" ", "")
+        if not is_blank(plain) and not _grid.fullmatch(plain):
+            raise refuse(column, text, _("this is no number of the coordinate system that was stated"))
+        numbers.append(None if is_blank(plain) else float(plain.replace(",", ".")))
+    x, y = numbers
+    if not x and not y:
+        return None
+    if x is None or y is None:
+        missing, said = (x_column, x_text) if x is None else (y_column, y_text)
+        raise refuse(missing, said, _("the row states only one of the two coordinates"))
+    lon, lat = move([(x, y)])[0]
+    if not (math.isfinite(lon) and math.isfinite(lat)):
+        raise refuse(x_column, x_text, _("this lies outside the coordinate system that was stated"))
+    return checked_position(lon, lat, x_column, y_column)
 
 
 # ---- one column ----

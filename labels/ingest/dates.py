@@ -2,16 +2,19 @@
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 
 from django.utils.translation import gettext as _
 
 from labels.ingest.headers import folded, is_blank
-from labels.ingest.refusals import refuse
+from labels.ingest.refusals import RowRefused, refuse
 
 DAY, MONTH, YEAR, UNKNOWN = "day", "month", "year", "unknown"
 DAY_FIRST, MONTH_FIRST = "day_first", "month_first"
 FIRST_YEAR = 1900
+# A 1 January may mean the whole year where at least so many dates of a column are one, and this share of them.
+JANUARY_ROWS, JANUARY_SHARE = 10, 0.02
 Found = tuple[date | None, str]
 
 _MONTHS = (
@@ -86,6 +89,40 @@ def order_of(values: Iterable[str]) -> str:
     if len(told) == 2 or (needed and not told):
         raise AmbiguousOrder(list(told.values()) if told else [needed])
     return next(iter(told), "")
+
+
+class Survey:
+    """Counts the dates of a column, and those that are a 1 January: many registers write it for a whole year."""
+
+    def __init__(self):
+        self.n_dated = self.n_january_first = 0
+
+    def noted(self, value: str, is_spreadsheet: bool) -> str:
+        """The value itself, counted."""
+        text = value.strip()
+        if text and any(letter.isdigit() for letter in text):
+            if found := _iso.fullmatch(text):
+                self._count(int(found[3]) == 1 == int(found[4]))
+            elif found := _numbers.fullmatch(text):
+                self._count(int(found[1]) == 1 == int(found[3]))
+            else:
+                self._count_other(text, is_spreadsheet)
+        return value
+
+    def _count_other(self, text: str, is_spreadsheet: bool) -> None:
+        with suppress(RowRefused):
+            found, precision = parse_date(text, "", is_spreadsheet=is_spreadsheet)
+            if found and precision == DAY:
+                self._count((found.month, found.day) == (1, 1))
+
+    def _count(self, is_january_first: bool) -> None:
+        self.n_dated += 1
+        self.n_january_first += is_january_first
+
+
+def is_january_first_suspicious(n_dated: int, n_january_first: int) -> bool:
+    """Far more often than one day in 365."""
+    return n_january_first >= JANUARY_ROWS and n_january_first >= JANUARY_SHARE * n_dated
 
 
 class AmbiguousOrder(ValueError):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from django.utils.translation import gettext_lazy as _
 
 from labels.errors import BadInput
-from labels.ingest import dates, utm
+from labels.ingest import crs, dates, utm
 from labels.ingest.headers import folded
 
 
@@ -73,6 +73,8 @@ FIELDS = [
         "utm zone, zone utm, zona utm, fuseau, fuseau utm, huso, huso utm, fuso, fuso utm",
         dict(zip(utm.ZONES, utm.ZONES, strict=True)),
     ),
+    # Its values are codes such as EPSG:32735.
+    _choice("crs", _("coordinate system of x and y, or of the WKT (EPSG code)"), {}),
     _field("geometry", _("position or shape (WKT)"), "geom, geometry, wkt, the geom, geometrie, geometria, shape wkt"),
     _field(
         "observed_on",
@@ -86,6 +88,7 @@ FIELDS = [
         _("first in dates such as 03/04/2015"),
         {dates.DAY_FIRST: _("the day"), dates.MONTH_FIRST: _("the month")},
     ),
+    _choice("january_first", _("what a 1 January means"), {"year": _("the whole year"), "day": _("that day")}),
     _field(
         "date_precision",
         _("precision of the date"),
@@ -277,15 +280,19 @@ def check_position(mapping: Mapping[str, str]) -> None:
 
 def is_value(name: str, chosen: str) -> bool:
     """Whether the choice is a value for every row, such as a UTM zone, rather than a column."""
-    return name == "sheet" or (name in BY_NAME and chosen in BY_NAME[name].values)
+    return name in ("sheet", "crs") or (name in BY_NAME and chosen in BY_NAME[name].values)
 
 
 def _named_values(chosen: Mapping[str, str], columns: list[str]) -> dict[str, str]:
-    """`36 Nord` and `EPSG:32636` are the zone `36N`, unless a column is called so."""
+    """`36 Nord` and `EPSG:32636` are the zone `36N`, unless a column is called so; a system is a code of EPSG."""
     named = dict(chosen)
     zone = named.get("utm_zone", "")
     if zone and zone not in columns and (found := utm.zone_of(zone)):
         named["utm_zone"] = str(found)
+    if named.get("crs"):
+        if not (code := crs.epsg_of(named["crs"])):
+            raise BadInput(_("crs=%(crs)s: write the code as EPSG:32735.") % {"crs": named["crs"]})
+        named["crs"] = code
     return named
 
 

@@ -3,22 +3,72 @@
 import json
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from django.utils.translation import gettext as _
 
 from labels.errors import BadInput
+from labels.ingest import crs
+from labels.ingest.raw import MAX_COLUMNS, Facts, RawRow
+from labels.ingest.refusals import Refusal
+from labels.ingest.tables import too_long, unstorable
 
 CHUNK = 1 << 18
 MAX_FEATURE = 64 * 1024 * 1024
-WGS84 = re.compile(r"(CRS:?84|CRS84|EPSG:+(?:[\d.]*:)?4326)$", re.IGNORECASE)
 
 _decoder = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str)
 _space = re.compile(r"[ \t\r\n]*")
 
 
-def looks_like(head: bytes) -> bool:
-    return head.removeprefix(b"\xef\xbb\xbf").lstrip(b"\x1e \t\r\n")[:1] == b"{"
+class GeoJsonReader:
+    """A FeatureCollection, or a feature a line; positions of another stated coordinate system are moved to WGS 84."""
+
+    def __init__(self, path: Path, head: bytes):
+        self.path = path
+        self.is_lines = looks_like_lines(head)
+        columns: dict[str, None] = {}
+        collection = Features(path)
+        for feature in islice(lines(path) if self.is_lines else collection, 1000):
+            columns.update(dict.fromkeys(map(str, _properties(feature))))
+        if len(columns) > MAX_COLUMNS:
+            told = {"n": len(columns), "limit": MAX_COLUMNS}
+            raise BadInput(_("The features have %(n)d properties; at most %(limit)d can be read.") % told)
+        self.facts = Facts(
+            "GeoJSON lines" if self.is_lines else "GeoJSON", list(columns), encoding="utf-8", has_geometry=True
+        )
+        if collection.crs:
+            words = _("Positions were moved from the coordinate system %(name).80s to WGS 84.")
+            self.facts.notes.append(words % {"name": collection.crs})
+
+    def rows(self) -> Iterator[RawRow]:
+        features = Features(self.path)
+        for file_row, feature in enumerate(lines(self.path) if self.is_lines else features, start=1):
+            values = {str(name): as_text(value) for name, value in _properties(feature).items()}
+            geometry = feature.get("geometry") if isinstance(feature, dict) else None
+            refusal = _wrong_feature(feature, values)
+            if features.move and not refusal:
+                geometry = crs.moved_geometry(geometry, features.move)
+            yield RawRow(file_row, values, geometry, refusal)
+
+    def count(self) -> int:
+        """About how many features are to come."""
+        mark = re.compile(rb'"Feature"')
+        with self.path.open("rb") as file:
+            return sum(len(mark.findall(chunk)) for chunk in iter(lambda: file.read(1 << 20), b""))
+
+
+def _properties(feature: object) -> dict:
+    properties = feature.get("properties") if isinstance(feature, dict) else None
+    return properties if isinstance(properties, dict) else {}
+
+
+def _wrong_feature(feature: object, values: dict[str, str]) -> Refusal | None:
+    if not isinstance(feature, dict) or feature.get("type") != "Feature":
+        return Refusal("", as_text(feature)[:100], _("this is no GeoJSON feature"))
+    if not isinstance(feature.get("geometry"), dict | None):
+        return Refusal("geometry", as_text(feature["geometry"])[:100], _("this is no geometry"))
+    return unstorable(values) or too_long(values)
 
 
 def looks_like_lines(head: bytes) -> bool:
@@ -62,38 +112,59 @@ def as_text(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
-def features(path: Path) -> Iterator[object]:
+class Features:
     """Each member of the collection's `features`, whatever it is. BadInput where the file is no FeatureCollection."""
-    with path.open(encoding="utf-8-sig") as file:
-        text = _Text(file)
-        try:
-            yield from _collection(text)
-        except UnicodeDecodeError as error:
-            raise BadInput(_("The file is not UTF-8, as GeoJSON must be.")) from error
-        except RecursionError as error:
-            raise BadInput(_("The file is nested too deeply to be GeoJSON.")) from error
 
+    def __init__(self, path: Path):
+        self.path = path
+        # A coordinate system other than WGS 84, and what moves its positions, known before the first feature.
+        self.crs = ""
+        self.move: crs.ToDegrees | None = None
 
-def _collection(text: "_Text") -> Iterator[object]:
-    text.expect("{")
-    found = False
-    if text.peek() != "}":
-        while True:
-            name = text.value()
-            text.expect(":")
-            if name == "features" and text.peek() == "[":
-                found = True
-                yield from _array(text)
-            else:
-                _check_member(name, text.value())
-            if text.peek() != ",":
-                break
-            text.expect(",")
-    text.expect("}")
-    if text.peek():
-        raise BadInput(_("There is more text after the end of the FeatureCollection."))
-    if not found:
-        raise BadInput(_("The file holds no FeatureCollection: a list called “features” is missing."))
+    def __iter__(self) -> Iterator[object]:
+        with self.path.open(encoding="utf-8-sig") as file:
+            text = _Text(file)
+            try:
+                yield from self._members(text)
+            except UnicodeDecodeError as error:
+                raise BadInput(_("The file is not UTF-8, as GeoJSON must be.")) from error
+            except RecursionError as error:
+                raise BadInput(_("The file is nested too deeply to be GeoJSON.")) from error
+
+    def _members(self, text: "_Text") -> Iterator[object]:
+        text.expect("{")
+        found = False
+        if text.peek() != "}":
+            while True:
+                name = text.value()
+                text.expect(":")
+                if name == "features" and text.peek() == "[":
+                    found = True
+                    yield from _array(text)
+                else:
+                    self._note_member(name, text.value(), is_late=found)
+                if text.peek() != ",":
+                    break
+                text.expect(",")
+        text.expect("}")
+        if text.peek():
+            raise BadInput(_("There is more text after the end of the FeatureCollection."))
+        if not found:
+            raise BadInput(_("The file holds no FeatureCollection: a list called “features” is missing."))
+
+    def _note_member(self, name: object, value: object, is_late: bool) -> None:
+        if name == "type" and value != "FeatureCollection":
+            raise BadInput(_("The file is a GeoJSON %(type).40s; a FeatureCollection is needed.") % {"type": value})
+        if name != "crs" or value is None:
+            return
+        properties = value.get("properties") if isinstance(value, dict) else None
+        stated = str(properties.get("name", "")) if isinstance(properties, dict) else ""
+        if crs.is_wgs84(stated):
+            return
+        if is_late or not crs.epsg_of(stated):
+            words = _("The file states the coordinate system %(name).80s; save it in WGS 84 (EPSG:4326).")
+            raise BadInput(words % {"name": stated or as_text(value)})
+        self.crs, self.move = stated, crs.to_degrees(crs.epsg_of(stated))
 
 
 def _array(text: "_Text") -> Iterator[object]:
@@ -105,17 +176,6 @@ def _array(text: "_Text") -> Iterator[object]:
                 break
             text.expect(",")
     text.expect("]")
-
-
-def _check_member(name: object, value: object) -> None:
-    if name == "type" and value != "FeatureCollection":
-        raise BadInput(_("The file is a GeoJSON %(type).40s; a FeatureCollection is needed.") % {"type": value})
-    if name == "crs" and value is not None:
-        properties = value.get("properties") if isinstance(value, dict) else None
-        stated = str(properties.get("name", "")) if isinstance(properties, dict) else ""
-        if not WGS84.search(stated):
-            words = _("The file states the coordinate system %(name).80s; save it in WGS 84 (EPSG:4326).")
-            raise BadInput(words % {"name": stated or value})
 
 
 class _Text:

@@ -13,14 +13,21 @@ BLANKS = frozenset(
 )
 
 
-# A register says the same few words in millions of cells.
-@lru_cache(maxsize=20_000)
+LONGEST_WORD = 200
+
+
 def folded(text: str) -> str:
     """`Localité (GPS)` and `LOCALITE  gps` are one word."""
+    return _folded(text) if len(text) <= LONGEST_WORD else _folded.__wrapped__(text)
+
+
+# A register says the same few words in millions of cells; long texts are not worth keeping.
+@lru_cache(maxsize=20_000)
+def _folded(text: str) -> str:
     bare = "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
     return re.sub(r"[\W_]+", " ", bare.casefold()).strip()
 
 
 def is_blank(text: str) -> bool:
     """Whether the cell says nothing: empty, `N/A`, `inconnu`, a dash."""
-    return folded(text) in BLANKS
+    return not text or (len(text) <= LONGEST_WORD and _folded(text) in BLANKS)

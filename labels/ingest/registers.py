@@ -2,10 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 
 from django.db import connection, transaction
@@ -18,16 +17,21 @@ from labels import placement
 from labels.errors import BadInput, Conflict
 from labels.ingest import dates, unread, uploads
 from labels.ingest.fields import may_hold_id, resolve_mapping
-from labels.ingest.readers import Facts, RawRow, Reader, file_sha256, first_rows, open_rows
-from labels.ingest.refusals import Refusal
-from labels.ingest.rows import Observed, RowReader
-from labels.ingest.staging import BATCH_ROWS, Staging, batches, drop_abandoned, refresh_statistics
+from labels.ingest.readers import CopyLines, Facts, RawRow, Reader, file_sha256, first_rows, open_rows
+from labels.ingest.staging import BATCH_ROWS, Staging, drop_abandoned, refresh_statistics
 from labels.ingest.tally import Tally
 from labels.jobs import RunningJob, work
 from labels.models import Edition, Job, Register
 
 LOCK = 7412  # advisory lock: one import of a register at a time, freed when its connection dies
 ROWS_FOR_GUESSING = 200_000
+DATE_CHOICES = ("date_order", "january_first")
+
+
+# What looks for doubts when the records of a register know their areas, and when their distances are measured as well:
+# functions (register, job=None), each a stage of the import.
+LOOK_AT_PLACES: list[Callable] = []
+LOOK_AT_DISTANCES: list[Callable] = []
 
 
 @dataclass
@@ -56,36 +60,50 @@ def choose_mapping(reader: Reader, register: Register | None, chosen: dict[str, 
         n_distinct=counts,
         has_geometry=facts.has_geometry,
     )
-    is_told = "date_order" in chosen or mapping.get("observed_on") == saved.get("observed_on")
-    return mapping if is_told and "date_order" in mapping else with_date_order(reader, mapping)
+    is_same_column = bool(saved) and mapping.get("observed_on") == saved.get("observed_on")
+    if not is_same_column:
+        mapping = {name: value for name, value in mapping.items() if name in chosen or name not in DATE_CHOICES}
+    return with_date_choices(reader, mapping, may_guess_year=not is_same_column)
 
 
 def with_date_order(reader: Reader, mapping: dict[str, str]) -> dict[str, str]:
-    """The mapping with the order of day and month that its column of dates tells. BadInput asks where it does not."""
+    """The mapping with what its column of dates tells. BadInput asks where the day and the month cannot be told."""
+    return with_date_choices(reader, mapping)
+
+
+def with_date_choices(reader: Reader, mapping: dict[str, str], *, may_guess_year: bool = True) -> dict[str, str]:
+    """The mapping with the order of day and month, and with 1 January read as a year where it is suspiciously frequent.
+
+    What was chosen is kept. A guess is said in the notes of the file.
+    """
     column = mapping.get("observed_on")
-    if not column:
+    may_guess_year = may_guess_year and "january_first" not in mapping and "date_precision" not in mapping
+    if not column or ("date_order" in mapping and not may_guess_year):
         return mapping
-    values = (raw.values.get(column, "") for raw in islice(reader.rows(), ROWS_FOR_GUESSING))
-    try:
-        order = dates.order_of(values)
-    except dates.AmbiguousOrder as error:
+    told = reader.dates_told(column, ROWS_FOR_GUESSING)
+    found = dict(mapping)
+    if "date_order" not in mapping:
+        if told.ambiguous:
+            words = _(
+                "The dates of %(column)s do not tell the day from the month (%(examples)s). Choose which comes first: "
+                "date_order=day_first or date_order=month_first."
+            )
+            raise BadInput(words % {"column": column, "examples": ", ".join(told.ambiguous)})
+        found |= {"date_order": told.order} if told.order else {}
+    if may_guess_year and dates.is_january_first_suspicious(told.n_dated, told.n_january_first):
         words = _(
-            "The dates of %(column)s do not tell the day from the month (%(examples)s). Choose which comes first: "
-            "date_order=day_first or date_order=month_first."
+            "%(n)s of %(total)s dates in %(column)s are a 1 January, far more than one day in 365: they are read as "
+            "the year alone. If they are days, choose january_first=day."
         )
-        raise BadInput(words % {"column": column, "examples": error}) from error
-    return {name: value for name, value in mapping.items() if name != "date_order"} | (
-        {"date_order": order} if order else {}
-    )
+        told_counts = {"n": f"{told.n_january_first:,}", "total": f"{told.n_dated:,}", "column": column}
+        reader.facts.notes.append(words % told_counts)
+        found["january_first"] = "year"
+    return found
 
 
 def distinct_counts(reader: Reader, columns: list[str]) -> dict[str, int]:
     """Distinct values of each column, over the first rows of a very long file."""
-    seen: dict[str, set[int]] = {column: set() for column in columns}
-    for raw in islice(reader.rows(), ROWS_FOR_GUESSING):
-        for column, values in seen.items():
-            values.add(hash(raw.values.get(column, "")))
-    return {column: len(values) for column, values in seen.items()}
+    return reader.distinct_counts(columns, ROWS_FOR_GUESSING)
 
 
 def parameters_of(
@@ -107,18 +125,18 @@ def preview(
 ) -> Preview:
     """Read the file (or its first rows) as an import would, and store nothing."""
     reader = open_rows(path, mapping.get("sheet", ""))
-    rows = RowReader(mapping, register.value_mapping if register else {})
-    raws = reader.rows() if n_rows is None else islice(reader.rows(), n_rows)
+    own_words = register.value_mapping if register else {}
     staging = Staging("staging_preview", temporary=True)
     with transaction.atomic():
         staging.drop()
         staging.create()
-        for batch in batches(_read(rows, raws), BATCH_ROWS):
-            staging.copy(batch)
-        staging.identify()
+        for lines in reader.observations(mapping, own_words, batch_rows=BATCH_ROWS, n_rows=n_rows):
+            if isinstance(lines, CopyLines):
+                staging.copy(lines)
+        staging.identify(register.pk if register else None)
         found = Preview(
             facts=reader.facts,
-            tally=staging.tally(register.pk if register else None),
+            tally=staging.tally(),
             refusals=staging.refusals(),
             unread_words=staging.unread_words(mapping),
             is_whole_file=n_rows is None,
@@ -136,10 +154,16 @@ def load_register(job: RunningJob) -> dict:
         edition = Edition.objects.filter(job=job.job).first() or _known_edition(register, job.parameters)
         edition = edition or _stage_and_publish(job, register)
         refresh_statistics()
-        placement.place_records(register=register, job=job)
+        placement.place_records(register=register, job=job, between=lambda: _look(LOOK_AT_PLACES, register, job))
+        _look(LOOK_AT_DISTANCES, register, job)
     uploads.discard(job.parameters.get("upload"))
     tally = tally_of(edition) if edition.job_id == job.job.pk else unchanged_tally(edition)
     return _result(edition, tally, job.parameters["mapping"])
+
+
+def _look(looks: list[Callable], register: Register, job: RunningJob) -> None:
+    for look in looks:
+        look(register, job=job)
 
 
 def _result(edition: Edition, tally: Tally, mapping: dict[str, str]) -> dict:
@@ -204,18 +228,20 @@ def _stage(job: RunningJob, staging: Staging, register: Register) -> None:
     path = file_of(job.parameters)
     if file_sha256(path) != job.parameters["file_sha256"]:
         raise BadInput(_("The file changed after its import was asked for; ask again."))
-    done = staging.last_row()
     n_done = staging.n_rows()
-    sheet = job.parameters["mapping"].get("sheet", "")
-    job.begin(_("reading rows"), _n_lines(path, sheet))
-    rows = RowReader(job.parameters["mapping"], register.value_mapping)
-    raws = (raw for raw in open_rows(path, sheet).rows() if raw.file_row > done)
-    for batch in batches(_read(rows, raws), BATCH_ROWS):
+    mapping = job.parameters["mapping"]
+    job.begin(_("reading rows"))
+    reader = open_rows(path, mapping.get("sheet", ""))
+    n_total = None
+    for found in reader.observations(mapping, register.value_mapping, after=staging.last_row(), batch_rows=BATCH_ROWS):
+        if not isinstance(found, CopyLines):
+            n_total = found
+            continue
         with transaction.atomic():
             job.still_mine()
-            staging.copy(batch)
-        n_done += len(batch)
-        job.progress(n_done)
+            staging.copy(found)
+        n_done += found.n_rows
+        job.progress(n_done, n_total)
 
 
 def file_of(parameters: dict) -> Path:
@@ -226,15 +252,11 @@ def file_of(parameters: dict) -> Path:
     return path
 
 
-def _read(rows: RowReader, raws: Iterable[RawRow]) -> Iterator[tuple[int, Observed | Refusal]]:
-    return ((raw.file_row, rows.read(raw)) for raw in raws)
-
-
 @transaction.atomic
 def _publish(job: RunningJob, staging: Staging, register: Register) -> Edition:
     register = Register.objects.select_for_update().get(pk=register.pk)
-    staging.identify()
-    tally = staging.tally(register.pk)
+    staging.identify(register.pk)
+    tally = staging.tally()
     if not tally.n_rows:
         raise BadInput(_("The file has no rows under its header."))
     edition = _edition(register, job, tally)
@@ -277,11 +299,3 @@ def _one_import_at_a_time(register: Register) -> Iterator[None]:
         if not connection.needs_rollback:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_unlock(%s, %s)", key)
-
-
-def _n_lines(path: Path, sheet: str) -> int | None:
-    """About how many rows are to come: the lines of a table, unknown for other formats."""
-    if open_rows(path, sheet).facts.format != "CSV":
-        return None
-    with path.open("rb") as file:
-        return max(0, sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b"")) - 1)

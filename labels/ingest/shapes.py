@@ -1,39 +1,104 @@
 """Positions and polygons as files state them: finite, on the globe, whole. Heights are dropped."""
 
 import re
-from collections.abc import Iterable
+import struct
+from dataclasses import dataclass
 
-from django.contrib.gis.geos import GEOSException, GEOSGeometry, MultiPolygon, Polygon
 from django.utils.translation import gettext as _
 
 from labels.ingest.coordinates import Position, checked_position
 from labels.ingest.refusals import refuse
+from labels.ingest.wkb import Corners
 
 MAX_VERTICES = 500_000
+Ring = list[Position]
 
-_number = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
+_float = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_number = rf"({_float})"
+_srid = r"(?:SRID=4326;)?\s*"
+_dimensions = r"\s*(?:ZM?|M)?\s*"
 _point = re.compile(
-    rf"(?:SRID=4326;)?\s*POINT\s*(?:ZM?|M)?\s*\(\s*{_number}\s+{_number}(?:\s+\S+){{0,2}}\s*\)", re.I | re.A
+    rf"{_srid}POINT{_dimensions}\(\s*{_number}\s+{_number}(?:\s+\S+){{0,2}}\s*\)", re.IGNORECASE | re.ASCII
 )
+_shape = re.compile(rf"{_srid}([A-Z]+){_dimensions}(EMPTY|\(.*\))", re.IGNORECASE | re.ASCII | re.DOTALL)
+_ring = re.compile(r"\(([^()]*)\)")
+_corner = re.compile(rf"\s*{_number}\s+{_number}(?:\s+{_float}){{0,2}}\s*", re.ASCII)
+_KINDS = {"LINESTRING", "MULTIPOINT", "MULTILINESTRING", "GEOMETRYCOLLECTION", "CIRCULARSTRING", "CURVEPOLYGON", "TIN"}
 
 
-def from_wkt(text: str, column: str) -> Position | MultiPolygon | None:
-    """A point or polygon written as WKT; None for an empty one."""
-    found = _point.fullmatch(text.strip())
-    if found:
-        return checked_position(float(found[1]), float(found[2]), column, column)
-    try:
-        shape = GEOSGeometry(text.strip(), srid=4326)
-    except (GEOSException, ValueError):
-        raise refuse(column, text, _("this is no WKT point or polygon")) from None
-    if shape.empty:
+@dataclass(frozen=True)
+class Polygons:
+    """Polygons of rings of positions; each ring ends where it begins. Whether they cross themselves PostGIS says."""
+
+    parts: list[list[Ring]]
+
+    @property
+    def hexewkb(self) -> bytes:
+        """As PostGIS and GEOS write a multipolygon in WGS 84."""
+        found = [struct.pack("<BIII", 1, 6 | 0x20000000, 4326, len(self.parts))]
+        for rings in self.parts:
+            found.append(struct.pack("<BII", 1, 3, len(rings)))
+            for ring in rings:
+                numbers = [number for corner in ring for number in corner]
+                found.append(struct.pack(f"<I{len(numbers)}d", len(ring), *numbers))
+        return b"".join(found).hex().upper().encode()
+
+
+def from_wkt(text: str, column: str, move=None) -> Position | Polygons | None:
+    """A point or polygon written as WKT; None for an empty one. `move` takes corners to degrees (labels.ingest.crs)."""
+    if found := _point.fullmatch(text.strip()):
+        return _degrees([(float(found[1]), float(found[2]))], column, move)[0]
+    found = _shape.fullmatch(text.strip())
+    kind = found[1].upper() if found else ""
+    if kind in _KINDS:
+        raise refuse(column, kind, _("only points and polygons can be taken in"))
+    if kind not in ("POINT", "POLYGON", "MULTIPOLYGON"):
+        raise refuse(column, text, _("this is no WKT point or polygon"))
+    if found[2].upper() == "EMPTY":
         return None
-    if shape.geom_type not in ("Polygon", "MultiPolygon"):
-        raise refuse(column, shape.geom_type, _("only points and polygons can be taken in"))
-    return _checked_polygons([shape] if shape.geom_type == "Polygon" else list(shape), column)
+    if kind == "POINT":
+        raise refuse(column, text, _("this is no WKT point or polygon"))
+    parts = [found[2]] if kind == "POLYGON" else _parts(found[2])
+    return Polygons([_wkt_polygon(part, text, column, move) for part in parts or [""]])
 
 
-def from_geojson(geometry: dict | None) -> Position | MultiPolygon | None:
+def _parts(body: str) -> list[str]:
+    """The polygons of a multipolygon's text; empty where its brackets are not paired."""
+    inner = body[1:-1].strip()
+    found = re.findall(r"\(\s*\([^()]*\)(?:\s*,\s*\([^()]*\))*\s*\)", inner)
+    rest = inner
+    for part in found:
+        rest = rest.replace(part, "", 1)
+    return found if not rest.replace(",", "").strip() else []
+
+
+def _wkt_polygon(body: str, text: str, column: str, move) -> list[Ring]:
+    rings = _ring.findall(body[1:-1])
+    if not rings or _ring.sub("", body[1:-1]).replace(",", "").strip():
+        raise refuse(column, text, _("this is no WKT point or polygon"))
+    if sum(ring.count(",") + 1 for ring in rings) > MAX_VERTICES:
+        raise refuse(column, "Polygon", _("the polygon has more than %(n)s corners") % {"n": f"{MAX_VERTICES:,}"})
+    return [_closed(_degrees(_wkt_corners(ring, text, column), column, move), column) for ring in rings]
+
+
+def _wkt_corners(ring: str, text: str, column: str) -> Corners:
+    found = [_corner.fullmatch(corner) for corner in ring.split(",")]
+    if not all(found):
+        raise refuse(column, text, _("this is no WKT point or polygon"))
+    return [(float(corner[1]), float(corner[2])) for corner in found]
+
+
+def _degrees(corners: Corners, column: str, move) -> Ring:
+    return [checked_position(lon, lat, column, column) for lon, lat in (move(corners) if move else corners)]
+
+
+def _closed(ring: Ring, column: str) -> Ring:
+    if len(ring) < 4 or ring[0] != ring[-1]:
+        raise refuse(column, "Polygon", _("a ring must have at least four positions and end where it begins"))
+    return ring
+
+
+def from_geojson(geometry: dict | None) -> Position | Polygons | None:
     """A GeoJSON point or polygon; None where the feature has no geometry."""
     if geometry is None:
         return None
@@ -43,7 +108,7 @@ def from_geojson(geometry: dict | None) -> Position | MultiPolygon | None:
     return polygons_from_geojson(geometry)
 
 
-def polygons_from_geojson(geometry: dict | None) -> MultiPolygon:
+def polygons_from_geojson(geometry: dict | None) -> Polygons:
     """A GeoJSON polygon or multipolygon, perhaps invalid in itself, or a refusal."""
     kind = geometry.get("type") if isinstance(geometry, dict) else None
     coordinates = geometry.get("coordinates") if kind else None
@@ -54,26 +119,23 @@ def polygons_from_geojson(geometry: dict | None) -> MultiPolygon:
     parts = [coordinates] if kind == "Polygon" else coordinates
     if not isinstance(parts, list) or not parts:
         raise refuse("geometry", kind, _("the polygon has no corners"))
-    return MultiPolygon([_polygon(part) for part in parts], srid=4326)
+    return Polygons([_polygon(part) for part in parts])
 
 
 def _named(kind: object) -> str:
     return f"a {kind}" if isinstance(kind, str) and kind.isalpha() else "no geometry"
 
 
-def _polygon(rings: object) -> Polygon:
+def _polygon(rings: object) -> list[Ring]:
     if not isinstance(rings, list) or not rings or not all(isinstance(ring, list) for ring in rings):
         raise refuse("geometry", "Polygon", _("the polygon has no corners"))
     if sum(map(len, rings)) > MAX_VERTICES:
         raise refuse("geometry", "Polygon", _("the polygon has more than %(n)s corners") % {"n": f"{MAX_VERTICES:,}"})
-    return Polygon(*(_ring(ring) for ring in rings))
+    return [_geojson_ring(ring) for ring in rings]
 
 
-def _ring(ring: list) -> list[Position]:
-    positions = [_position(corner) for corner in ring]
-    if len(positions) < 4 or positions[0] != positions[-1]:
-        raise refuse("geometry", "Polygon", _("a ring must have at least four positions and end where it begins"))
-    return positions
+def _geojson_ring(ring: list) -> Ring:
+    return _closed([_position(corner) for corner in ring], "geometry")
 
 
 def _position(corner: object) -> Position:
@@ -85,15 +147,3 @@ def _position(corner: object) -> Position:
     except ValueError:
         raise refuse("geometry", corner[:2], _("a position is a longitude and a latitude in numbers")) from None
     return checked_position(lon, lat, "geometry", "geometry")
-
-
-def _checked_polygons(polygons: Iterable[Polygon], column: str) -> MultiPolygon:
-    flat = []
-    for polygon in polygons:
-        if polygon.num_points > MAX_VERTICES:
-            raise refuse(column, "Polygon", _("the polygon has more than %(n)s corners") % {"n": f"{MAX_VERTICES:,}"})
-        rings = [[(corner[0], corner[1]) for corner in ring.coords] for ring in polygon]
-        for lon, lat in (corner for ring in rings for corner in ring):
-            checked_position(lon, lat, column, column)
-        flat.append(Polygon(*rings))
-    return MultiPolygon(flat, srid=4326)

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from labels.ingest.headers import folded, is_blank
-from labels.models import Observation
-from labels.models.registers import LegalStatus, LocationPrecision, TradeStatus
 
+# The codes are those of labels.models; they are written out because the reading process knows no models.
 OTHER = "other"
+UNKNOWN = "unknown"
 
 _MINERALS = {
     "gold": "gold, or, ouro, oro, au, alluvial gold, or alluvionnaire",
@@ -53,40 +53,39 @@ _MINERALS = {
 }
 
 _KINDS = {
-    Observation.Kind.ON_SITE: "on site, onsite, sur site, sur place, visit, visited, visite, visitee, no local, "
+    "on_site": "on site, onsite, sur site, sur place, visit, visited, visite, visitee, no local, "
     "in situ, visitado, 1, true, yes, y, oui, o, sim, si, t, vrai",
-    Observation.Kind.THIRD_PARTY: "third party, third party information, tiers, tierce partie, temoignage, "
+    "third_party": "third party, third party information, tiers, tierce partie, temoignage, "
     "interview, entretien, terceiros, tercero, terceros, 0, false, no, non, nao, n, f, faux",
-    Observation.Kind.REMOTE: "remote, satellite, imagery, image, image satellite, teledetection, sensoriamento remoto, "
+    "remote": "remote, satellite, imagery, image, image satellite, teledetection, sensoriamento remoto, "
     "teledeteccion, imagen, imagem, landsat, sentinel",
 }
 
 _DATE_PRECISIONS = {
-    Observation.DatePrecision.DAY: "day, jour, dia, d, exact, exacte",
-    Observation.DatePrecision.MONTH: "month, mois, mes, m",
-    Observation.DatePrecision.YEAR: "year, annee, an, ano, anno, y",
-    Observation.DatePrecision.UNKNOWN: "unknown",
+    "day": "day, jour, dia, d, exact, exacte",
+    "month": "month, mois, mes, m",
+    "year": "year, annee, an, ano, anno, y",
+    "unknown": "unknown",
 }
 
 _LEGAL_STATUSES = {
-    LegalStatus.LICENSED: "licensed, licenced, formal, formel, formalise, formalisee, legal, legale, valid, valide, "
+    "licensed": "licensed, licenced, formal, formel, formalise, formalisee, legal, legale, valid, valide, "
     "active, actif, en vigueur, permit, permis, licence, license, cooperative agreee, licenciado, legalizado, vigente, "
     "em vigor, autorise, autorisee, authorised, authorized, registered, enregistre",
-    LegalStatus.PENDING: "pending, application, applied, en cours, demande, en instance, en attente, em processo, "
+    "pending": "pending, application, applied, en cours, demande, en instance, en attente, em processo, "
     "pendente, en tramite, solicitud, pedido",
-    LegalStatus.EXPIRED: "expired, expire, expiree, echu, caduc, revoked, withdrawn, retire, vencido, caducado, "
-    "expirado",
-    LegalStatus.UNLICENSED: "unlicensed, informal, informel, informelle, illegal, illegale, sans licence, sans permis, "
+    "expired": "expired, expire, expiree, echu, caduc, revoked, withdrawn, retire, vencido, caducado, expirado",
+    "unlicensed": "unlicensed, informal, informel, informelle, illegal, illegale, sans licence, sans permis, "
     "sem licenca, sin licencia, ilegal, non autorise, artisanal informel, none, aucun",
 }
 
 _TRADE_STATUSES = {
-    TradeStatus.QUALIFIED: "qualified, green, vert, verte, valide, validee, validated, certified, certifie, verde, "
+    "qualified": "qualified, green, vert, verte, valide, validee, validated, certified, certifie, verde, "
     "qualifie, qualifiee, qualificado, site vert",
-    TradeStatus.PROVISIONAL: "provisional, yellow, jaune, amarelo, amarillo, provisoire, site jaune, in progress",
-    TradeStatus.DISQUALIFIED: "disqualified, red, rouge, vermelho, rojo, disqualifie, non valide, suspended, suspendu, "
+    "provisional": "provisional, yellow, jaune, amarelo, amarillo, provisoire, site jaune, in progress",
+    "disqualified": "disqualified, red, rouge, vermelho, rojo, disqualifie, non valide, suspended, suspendu, "
     "site rouge",
-    TradeStatus.NOT_ASSESSED: "not assessed, blue, bleu, azul, non evalue, non qualifie, nao avaliado, no evaluado",
+    "not_assessed": "not assessed, blue, bleu, azul, non evalue, non qualifie, nao avaliado, no evaluado",
 }
 
 
@@ -102,6 +101,16 @@ _SEVERAL = re.compile(r"\s*[,;/+&|\n]\s*|\s+(?:et|and|e|y)\s+", re.IGNORECASE)
 
 def minerals_in(text: str, own: Mapping[str, str]) -> list[tuple[str, str]]:
     """(code, original word) for each mineral a cell names; a word nobody knows has the code `other`."""
+    return _minerals_in(text, own) if own else list(_known_minerals_in(text))
+
+
+# A register names the same few minerals in millions of cells.
+@lru_cache(maxsize=20_000)
+def _known_minerals_in(text: str) -> tuple[tuple[str, str], ...]:
+    return tuple(_minerals_in(text, {}))
+
+
+def _minerals_in(text: str, own: Mapping[str, str]) -> list[tuple[str, str]]:
     if is_blank(text):
         return []
     if (code := _mineral(text, own)) != OTHER:
@@ -115,7 +124,7 @@ def _mineral(word: str, own: Mapping[str, str]) -> str:
 
 
 def kind_in(text: str, own: Mapping[str, str]) -> str:
-    return own.get(text.strip()) or KINDS.get(folded(text), Observation.Kind.UNKNOWN.value)
+    return own.get(text.strip()) or KINDS.get(folded(text), UNKNOWN)
 
 
 def date_precision_in(text: str, own: Mapping[str, str]) -> str:
@@ -124,11 +133,11 @@ def date_precision_in(text: str, own: Mapping[str, str]) -> str:
 
 
 def legal_status_in(text: str, own: Mapping[str, str]) -> str:
-    return own.get(text.strip()) or LEGAL_STATUSES.get(folded(text), LegalStatus.UNKNOWN.value)
+    return own.get(text.strip()) or LEGAL_STATUSES.get(folded(text), UNKNOWN)
 
 
 def trade_status_in(text: str, own: Mapping[str, str]) -> str:
-    return own.get(text.strip()) or TRADE_STATUSES.get(folded(text), TradeStatus.UNKNOWN.value)
+    return own.get(text.strip()) or TRADE_STATUSES.get(folded(text), UNKNOWN)
 
 
 _APPROXIMATE = re.compile(r"\bapprox|\bestim|\baproxim")
@@ -148,13 +157,13 @@ def location_precision_in(text: str, own: Mapping[str, str]) -> str:
 @lru_cache(maxsize=10_000)
 def _location_precision(said: str) -> str:
     if _APPROXIMATE.search(said):
-        return LocationPrecision.APPROXIMATE.value
+        return "approximate"
     if _GPS.search(said):
         if said == "gps":
-            return LocationPrecision.GPS.value
-        return (LocationPrecision.VILLAGE if _VILLAGE.search(said) else LocationPrecision.APPROXIMATE).value
+            return "gps"
+        return "village" if _VILLAGE.search(said) else "approximate"
     if _DRAWN.search(said):
-        return LocationPrecision.DIGITISED.value
+        return "digitised"
     if _VILLAGE.search(said):
-        return LocationPrecision.VILLAGE.value
-    return LocationPrecision.UNKNOWN.value
+        return "village"
+    return UNKNOWN

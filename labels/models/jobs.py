@@ -1,6 +1,7 @@
 """Work that can take minutes is a row first: PostgreSQL holds its truth, Celery only carries its id."""
 
 import uuid
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import models
@@ -35,6 +36,8 @@ class Job(models.Model):
         JUDGE_DEMONSTRATION = "judge_demonstration", _("demonstration reviews")
 
     MAX_ATTEMPTS = 3
+    # A stage younger than this says nothing yet about its end.
+    SOONEST_FORECAST = timedelta(seconds=3)
     # Long rows of work, asked for at once by a program: they have a queue of their own, so that what a person asks for
     # waits for one of them at most.
     SLOW_KINDS = frozenset({Kind.DRAW_SCENES, Kind.JUDGE_DEMONSTRATION})
@@ -104,3 +107,14 @@ class Job(models.Model):
         if not self.n_total:
             return None
         return min(1.0, self.n_done / self.n_total)
+
+    @property
+    def expected_end(self) -> datetime | None:
+        """When the running stage will be over if it goes on as it went; None until that can be told."""
+        if self.state != self.State.RUNNING or not (self.stage_started_at and self.n_total and self.n_done):
+            return None
+        now = timezone.now()
+        passed = now - self.stage_started_at
+        if passed < self.SOONEST_FORECAST:
+            return None
+        return now + passed * (max(0, self.n_total - self.n_done) / self.n_done)

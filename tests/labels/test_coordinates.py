@@ -11,7 +11,8 @@ from rasterio.warp import transform
 from labels.geodesic import inverse
 from labels.ingest import utm
 from labels.ingest.coordinates import angle, combined, from_columns
-from labels.ingest.readers import RawRow, open_rows
+from labels.ingest.raw import RawRow
+from labels.ingest.readers import open_rows
 from labels.ingest.refusals import Refusal, RowRefused
 from labels.ingest.rows import Observed, RowReader
 

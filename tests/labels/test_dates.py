@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labels.ingest.dates import DAY_FIRST, MONTH_FIRST, AmbiguousOrder, order_of, parse_date
-from labels.ingest.readers import RawRow
+from labels.ingest.raw import RawRow
 from labels.ingest.refusals import Refusal, RowRefused
 from labels.ingest.rows import RowReader
 

@@ -69,12 +69,12 @@ def listener():
         "",
     ],
 )
-def test_a_name_that_is_no_file_is_refused(name, tmp_path):
+def test_hostile_name_that_is_no_file_is_refused(name, tmp_path):
     with pytest.raises(ImageRefused):
         opening.checked_path(name, [tmp_path])
 
 
-def test_a_path_may_not_leave_its_root(tmp_path):
+def test_hostile_path_may_not_leave_its_root(tmp_path):
     root, outside = tmp_path / "in", rasters.picture(tmp_path, "out.tif")
     root.mkdir()
     (root / "link.tif").symlink_to(outside)
@@ -105,7 +105,7 @@ def disguised(tmp_path, kind: str, port: int) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["vrt", "wms", "mrf"])
-def test_a_disguised_file_is_refused_without_a_request_or_a_file(kind, tmp_path, listener, prepare):
+def test_hostile_disguised_file_is_refused_without_a_request_or_a_file(kind, tmp_path, listener, prepare):
     port, calls = listener
     path = disguised(tmp_path, kind, port)
     before = set(tmp_path.iterdir()) | {tmp_path / "work"}
@@ -117,7 +117,7 @@ def test_a_disguised_file_is_refused_without_a_request_or_a_file(kind, tmp_path,
 
 
 @pytest.mark.parametrize("kind", ["vrt", "wms", "mrf"])
-def test_the_reading_process_has_no_driver_for_disguised_files(kind, tmp_path, listener):
+def test_hostile_reading_process_has_no_driver_for_disguised_files(kind, tmp_path, listener):
     """The second layer alone: without the look at the first bytes and without naming the driver."""
     port, calls = listener
     path = disguised(tmp_path, kind, port)
@@ -152,13 +152,13 @@ def test_the_reading_process_knows_no_secret_and_no_django(tmp_path, monkeypatch
     assert ended.stdout.strip() == "False"
 
 
-def test_a_flood_of_pixels_is_refused_by_its_header(tmp_path, prepare):
+def test_hostile_flood_of_pixels_is_refused_by_its_header(tmp_path, prepare):
     path = rasters.flood(tmp_path / "flood.tif")
     with pytest.raises(ImageRefused, match="200,000 x 200,000"):
         prepare(path)
 
 
-def test_a_mostly_empty_large_picture_is_refused(tmp_path, prepare):
+def test_hostile_mostly_empty_large_picture_is_refused(tmp_path, prepare):
     path = tmp_path / "sparse.tif"
     profile = {"width": 15_000, "height": 14_000, "count": 3, "dtype": "uint8", "tiled": True, "sparse_ok": True}
     place = {"crs": "EPSG:4326", "transform": Affine(1e-5, 0, -11, 0, -1e-5, 7)}
@@ -168,7 +168,7 @@ def test_a_mostly_empty_large_picture_is_refused(tmp_path, prepare):
         prepare(path)
 
 
-def test_one_huge_block_is_refused(tmp_path, prepare):
+def test_hostile_huge_block_is_refused(tmp_path, prepare):
     path = tmp_path / "strip.tif"
     profile = {"width": 6_000, "height": 6_000, "count": 3, "dtype": "uint8", "blockysize": 6_000}
     profile |= {"tiled": True, "blockxsize": 6_000}

@@ -250,3 +250,14 @@ def test_a_real_worker_does_it_through_redis(project, work):
             time.sleep(0.1)
     connections.close_all()
     assert (job.state, job.result) == (Job.State.DONE, {"answer": 42})
+
+
+def test_a_running_stage_has_an_expected_end_once_it_can_be_told(project):
+    now = timezone.now()
+    job = Job(project=project, state=Job.State.RUNNING, n_done=25, n_total=100)
+    assert job.expected_end is None
+    job.stage_started_at = now - timedelta(seconds=1)
+    assert job.expected_end is None
+    job.stage_started_at = now - timedelta(seconds=10)
+    assert abs(job.expected_end - now - timedelta(seconds=30)) < timedelta(seconds=2)
+    assert Job(project=project, state=Job.State.RUNNING, n_done=25, stage_started_at=now).expected_end is None

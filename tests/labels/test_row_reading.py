@@ -8,14 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labels.errors import BadInput
+from labels.ingest import words
 from labels.ingest.coordinates import angle
 from labels.ingest.fields import guess_mapping, resolve_mapping
 from labels.ingest.headers import folded
-from labels.ingest.readers import RawRow
+from labels.ingest.raw import RawRow
 from labels.ingest.refusals import Refusal, RowRefused
-from labels.ingest.rows import Observed, RowReader
+from labels.ingest.rows import MAX_LENGTHS, Observed, RowReader
 from labels.ingest.words import MINERALS, OTHER, is_blank, kind_in, location_precision_in, minerals_in
 from labels.minerals import MINERAL_WORDS
+from labels.models import Observation, SiteRecord
+from labels.models.registers import LegalStatus, LocationPrecision, TradeStatus
 
 degrees = st.floats(-180, 180, allow_nan=False)
 
@@ -196,3 +199,34 @@ def test_folding_twice_is_folding_once(text):
 
 def test_every_mineral_code_has_a_word():
     assert {*MINERALS.values(), OTHER} == set(MINERAL_WORDS)
+
+
+def test_codes_and_lengths_are_those_of_the_models():
+    """The reading process knows no models, so they are written out there."""
+    columns = Observation._meta
+    for field, length in MAX_LENGTHS.items():
+        where = SiteRecord._meta if field == "source_id" else columns
+        assert where.get_field(field).max_length == length
+    assert {*words.KINDS.values(), words.UNKNOWN} == set(Observation.Kind.values)
+    assert set(words.DATE_PRECISIONS.values()) == set(Observation.DatePrecision.values)
+    assert {*words.LEGAL_STATUSES.values(), words.UNKNOWN} == set(LegalStatus.values)
+    assert {*words.TRADE_STATUSES.values(), words.UNKNOWN} == set(TradeStatus.values)
+    methods = ("GPS", "village", "Google Earth", "approx.", "")
+    assert {words.location_precision_in(text, {}) for text in methods} == set(LocationPrecision.values)
+
+
+def test_zeros_are_flagged_and_blanks_are_not():
+    reader = RowReader({"longitude": "x", "latitude": "y"})
+    assert reader.read(RawRow(2, {"x": "0", "y": "0,000"})).row_flags == ["zero_position"]
+    assert reader.read(RawRow(2, {"x": "0°00'00\"", "y": "0"})).row_flags == ["zero_position"]
+    assert reader.read(RawRow(2, {"x": "", "y": "N/A"})).row_flags == []
+    assert reader.read(RawRow(2, {"x": "0", "y": ""})).row_flags == []
+    point = {"type": "Point", "coordinates": ["0", "0.0"]}
+    assert RowReader({}).read(RawRow(1, {}, point)).row_flags == ["zero_position"]
+    assert RowReader({"coordinates": "c"}).read(RawRow(2, {"c": "0, 0"})).row_flags == ["zero_position"]
+
+
+def test_a_line_of_totals_is_no_site():
+    reader = RowReader({"longitude": "x", "latitude": "y", "source_id": "id"})
+    assert "totals" in reader.read(RawRow(9, {"id": "TOTAL GÉNÉRAL", "x": "", "y": "", "n": "300"})).reason
+    assert isinstance(reader.read(RawRow(9, {"id": "Total", "x": "1.5", "y": "2.5"})), Observed)

@@ -33,6 +33,7 @@ class Command(ProjectCommand):
             help="read this field from that column; an empty column means none; utm_zone=35S, "
             f"coordinate_order=lat_lon and date_order=day_first hold for every row. Fields: {', '.join(FIELD_NAMES)}",
         )
+        parser.add_argument("--crs", default="", metavar="EPSG:N", help="the coordinate system of x and y in a table")
         parser.add_argument("--sheet", default="", help="the sheet or layer, where the file has several")
         parser.add_argument("--name", help="the register's name, when it is made")
         parser.add_argument("--publisher", help="who publishes the register")
@@ -49,7 +50,7 @@ class Command(ProjectCommand):
     def work(self, project: Project, options: dict) -> None:
         path, slug = options["file"], _register_slug(options)
         known = project.registers.filter(slug=slug).first()
-        chosen = parse_choices(options["map"])
+        chosen = parse_choices(options["map"]) | ({"crs": options["crs"]} if options["crs"] else {})
         sheet = options["sheet"] or chosen.get("sheet") or (known.column_mapping.get("sheet") if known else "")
         reader = open_rows(path, sheet or "")
         mapping = registers.choose_mapping(reader, known, chosen)
