@@ -16,7 +16,8 @@ from labels.workflow.locks import one_at_a_time
 def hand_out(audit: Audit, annotator, *, n: int = 1, queue: str = Queue.SAMPLE) -> list[SampleUnit]:
     """Lease up to `n` units to the annotator, the ones already held first.
 
-    Units whose reviews the annotator has seen are left out, and so are grid cells: the review page shows records only.
+    Units whose reviews the annotator has seen are left out, and so are retired ones and grid cells: the review page
+    shows records only.
     Two callers never get one Assignment (SKIP LOCKED).
     """
     if audit.closed_at or audit.is_of_cells:
@@ -25,6 +26,7 @@ def hand_out(audit: Audit, annotator, *, n: int = 1, queue: str = Queue.SAMPLE) 
     until = timezone.now() + timedelta(seconds=settings.LEASE_S)
     held = list(
         Assignment.objects.filter(~_seen_by(annotator), audit=audit, queue=queue, annotator=annotator)
+        .filter(unit__retired_at__isnull=True)
         .exclude(state=Assignment.State.DONE)
         .select_for_update(of=("self",))
         .order_by("order_key", "pk")[:n]
@@ -47,7 +49,7 @@ def _next_free(audit: Audit, annotator, queue: str) -> Assignment | None:
     open_to_all = Q(state=Assignment.State.OPEN, annotator__isnull=True)
     let_go = Q(leased_until__lt=timezone.now())
     return (
-        Assignment.objects.filter(open_to_all | let_go, audit=audit, queue=queue)
+        Assignment.objects.filter(open_to_all | let_go, audit=audit, queue=queue, unit__retired_at__isnull=True)
         .filter(~Exists(mine), ~_seen_by(annotator))
         .order_by("order_key", "pk")
         .select_for_update(skip_locked=True, of=("self",))
