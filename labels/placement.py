@@ -143,6 +143,15 @@ def place_records(
 
 
 @transaction.atomic
+def unplace_records(register: Register) -> int:
+    """Drop the placement of the register's records that no standing edition names; returns how many."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [LOCK, register.project_id % 2**31])
+        cursor.execute(UNPLACE, [[register.pk]])
+        return cursor.rowcount
+
+
+@transaction.atomic
 def _place_batch(project: Project, registers: list[int], after: int, cut: Sequence[int] | None) -> tuple:
     """Place the next records by id; cuts the areas anew if a layer came or was retired meanwhile."""
     with connection.cursor() as cursor:

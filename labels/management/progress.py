@@ -33,8 +33,13 @@ class ProjectCommand(BaseCommand):
     def work(self, project: Project, options: dict) -> None:
         raise NotImplementedError
 
-    def run_job(self, project: Project, kind: str, subject: str, parameters: dict) -> Job:
-        """Do the work of a job here, showing its progress."""
+    def run_job(
+        self, project: Project, kind: str, subject: str, parameters: dict, *, left_behind: Job | None = None
+    ) -> Job:
+        """Do the work of a job here, showing its progress; or go on with one whose process was killed."""
+        if left_behind:
+            self.stderr.write("Going on where a killed process left this work.")
+            return jobs.resume_now(left_behind, report=printer(self.stderr))
         return jobs.run_now(
             project=project, kind=kind, subject=subject, parameters=parameters, report=printer(self.stderr)
         )

@@ -1,12 +1,15 @@
 """Take a register in from a file: `load_register FILE --project P --register R --map source_id=pcode`."""
 
+from argparse import ArgumentTypeError
 from contextlib import nullcontext
+from datetime import date
 from pathlib import Path
 
 from django.core.management.base import CommandParser
 from django.db import transaction
 from django.utils.text import slugify
 
+from labels import editions, workflow
 from labels.errors import BadInput
 from labels.ingest import registers
 from labels.ingest.fields import FIELD_NAMES, parse_choices
@@ -37,6 +40,9 @@ class Command(ProjectCommand):
         parser.add_argument("--name", help="the register's name, when it is made")
         parser.add_argument("--publisher", help="who publishes the register")
         parser.add_argument("--licence", help="the terms it came under")
+        parser.add_argument(
+            "--published", type=_date, metavar="DATE", help="when the list was published, as 2021-06-30"
+        )
         parser.add_argument("--dry-run", action="store_true", help="store nothing; say what would happen")
         parser.add_argument("--report", type=Path, metavar="FILE.csv", help="write the refused rows to this file")
 
@@ -48,6 +54,8 @@ class Command(ProjectCommand):
 
     def work(self, project: Project, options: dict) -> None:
         path, slug = options["file"], _register_slug(options)
+        if options["published"]:
+            editions.check_published(options["published"])
         known = project.registers.filter(slug=slug).first()
         chosen = parse_choices(options["map"])
         sheet = options["sheet"] or chosen.get("sheet") or (known.column_mapping.get("sheet") if known else "")
@@ -78,13 +86,19 @@ class Command(ProjectCommand):
         self.stdout.write(str(registers.unchanged_tally(known) if known else found.tally))
 
     def _load(self, project: Project, register: Register, mapping: dict[str, str], options: dict) -> None:
-        parameters = registers.parameters_of(register, mapping, path=options["file"])
-        job = self.run_job(project, Job.Kind.LOAD_REGISTER, register.slug, parameters)
+        parameters = registers.parameters_of(register, mapping, path=options["file"], published_on=options["published"])
+        left = editions.left_behind(register, Job.Kind.LOAD_REGISTER, parameters)
+        job = self.run_job(project, Job.Kind.LOAD_REGISTER, register.slug, parameters, left_behind=left)
         edition = Edition.objects.get(pk=job.result["edition"])
         self._say_unread(job.result["unread_words"])
         self._say_refusals(list(registers.refused_rows(edition)), options["report"])
         if job.result["n_unlocated"]:
             self.stdout.write(f"{job.result['n_unlocated']} rows state no position; kept without one.")
+        if job.result["n_vanished"]:
+            n = job.result["n_vanished"]
+            self.stdout.write(f"{n} records of the edition before are not in this one; they stay, marked so.")
+        for sentence in workflow.CarriedOver(**job.result["carried"]).sentences():
+            self.stdout.write(sentence)
         self.stdout.write(job.result["sentence"])
 
     def _say_unread(self, unread: dict[str, dict[str, int]]) -> None:
@@ -101,6 +115,13 @@ class Command(ProjectCommand):
             self.stdout.write(f"Refused {more} more rows; --report FILE.csv writes all of them.")
         if report:
             _write(report, refusals)
+
+
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is no date; write it as 2021-06-30.") from None
 
 
 def _write(report: Path, refusals: list[tuple[int, str, str, str]]) -> None:
