@@ -76,7 +76,7 @@ def contents(register: Register) -> dict[str, list[tuple]]:
         ),
         "unit": units.filter(site_record__register=register).values_list(
             "audit__slug", "site_record__source_id", *of_observation, "queue", "stratum", "inclusion_probability",
-            "is_retired", "assignments__state", "assignments__order_key",
+            "is_retired", "assignments__state",
         ),
     }  # fmt: skip
     return {name: sorted((_plain(row) for row in found), key=repr) for name, found in rows.items()}
