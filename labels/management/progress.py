@@ -1,7 +1,9 @@
 """What management commands share: the project they work in, progress on the terminal, errors as sentences."""
 
 import sys
+from argparse import ArgumentTypeError
 from collections.abc import Callable
+from datetime import date
 from time import monotonic
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -43,6 +45,14 @@ class ProjectCommand(BaseCommand):
         return jobs.run_now(
             project=project, kind=kind, subject=subject, parameters=parameters, report=printer(self.stderr)
         )
+
+
+def date_argument(text: str) -> date:
+    """The type of an argument that is a date."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is no date; write it as 2021-06-30.") from None
 
 
 def project_from(options: dict) -> Project:

@@ -1,8 +1,6 @@
 """Take a register in from a file: `load_register FILE --project P --register R --map source_id=pcode`."""
 
-from argparse import ArgumentTypeError
 from contextlib import nullcontext
-from datetime import date
 from pathlib import Path
 
 from django.core.management.base import CommandParser
@@ -15,7 +13,7 @@ from labels.ingest import registers
 from labels.ingest.fields import FIELD_NAMES, parse_choices
 from labels.ingest.readers import Facts, file_sha256, open_rows
 from labels.ingest.reports import write_report
-from labels.management.progress import ProjectCommand
+from labels.management.progress import ProjectCommand, date_argument
 from labels.models import Edition, Job, Project, Register
 
 SHOWN_REFUSALS = 20
@@ -41,7 +39,7 @@ class Command(ProjectCommand):
         parser.add_argument("--publisher", help="who publishes the register")
         parser.add_argument("--licence", help="the terms it came under")
         parser.add_argument(
-            "--published", type=_date, metavar="DATE", help="when the list was published, as 2021-06-30"
+            "--published", type=date_argument, metavar="DATE", help="when the list was published, as 2021-06-30"
         )
         parser.add_argument("--dry-run", action="store_true", help="store nothing; say what would happen")
         parser.add_argument("--report", type=Path, metavar="FILE.csv", help="write the refused rows to this file")
@@ -115,13 +113,6 @@ class Command(ProjectCommand):
             self.stdout.write(f"Refused {more} more rows; --report FILE.csv writes all of them.")
         if report:
             _write(report, refusals)
-
-
-def _date(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise ArgumentTypeError(f"{text!r} is no date; write it as 2021-06-30.") from None
 
 
 def _write(report: Path, refusals: list[tuple[int, str, str, str]]) -> None:
