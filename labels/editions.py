@@ -221,8 +221,18 @@ def _mark_withdrawn(job: RunningJob, edition: Edition) -> None:
         after = edition.register.editions.standing().filter(number__gt=edition.number).order_by("number").first()
         if after:  # what it no longer names, it no longer names of another edition
             Edition.objects.filter(pk=after.pk).update(n_vanished=count_vanished(after))
+        else:
+            _restore_mapping(edition.register)
         access.note_access(job.job.requested_by, job.job.project, "withdraw_edition", edition, edition.n_rows)
     job.still_mine()
+
+
+def _restore_mapping(register: Register) -> None:
+    """The columns may have been what was wrong: the next import reads them as the latest edition did, or asks anew."""
+    latest = latest_standing(register)
+    if latest is None or latest.job:
+        mapping = latest.job.parameters.get("mapping", {}) if latest else {}
+        Register.objects.filter(pk=register.pk).update(column_mapping=mapping)
 
 
 def remake_doubts(

@@ -145,13 +145,13 @@ def _level(level: int | None, parent: ReferenceLayer | None, kind: str, layer: s
     if parent is None:
         if parent_field:
             raise BadInput(_("A property that names the parent needs the layer of the parents (--parent LAYER)."))
-        return level or 1
+        return 1 if level is None else level
     if (parent.kind, parent.name) == (kind, layer):
         raise BadInput(_("A layer cannot be its own parent: give the layer another name."))
     if level is not None and level <= parent.level:
         words = _("%(parent)s has level %(level)d: what hangs under it has a deeper one.")
         raise BadInput(words % {"parent": parent.name, "level": parent.level})
-    return level or parent.level + 1
+    return parent.level + 1 if level is None else level
 
 
 def open_polygons(path: Path, sheet: str = "") -> Reader:

@@ -122,6 +122,13 @@ class Edition(models.Model):
         """Whether what it says counts."""
         return self.completed_at is not None and not self.is_withdrawn
 
+    def published_later(self) -> "Edition | None":
+        """A standing edition that was imported before this one and published after it: this one counts all the same."""
+        if not (self.published_on and self.is_standing):
+            return None
+        before = self.register.editions.standing().filter(number__lt=self.number, published_on__gt=self.published_on)
+        return before.order_by("-published_on").first()
+
 
 class SiteRecord(models.Model):
     """The identity of one site in a register. Never edited: what the register says about it are its Observations."""

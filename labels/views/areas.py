@@ -94,10 +94,10 @@ class LayerForm(forms.Form):
     )
     level = forms.IntegerField(
         label=_("Level"),
-        min_value=1,
+        min_value=0,
         max_value=9,
         required=False,
-        help_text=_("1 for provinces, 2 for districts. Left empty, one below what it hangs under."),
+        help_text=_("0 for countries, 1 for provinces, 2 for districts. Left empty, one below what it hangs under."),
     )
     valid_from = forms.DateField(label=_("Boundaries since"), required=False, widget=_day())
     valid_to = forms.DateField(

@@ -359,9 +359,13 @@ def test_territories_keep_their_spellings(shared_data):
 
 
 def test_provinces_of_the_countries_hang_under_them(shared_data):
-    load(shared_data / "boundaries" / "ne_adm0_8_countries.geojson", "--layer", "countries")
+    load(shared_data / "boundaries" / "ne_adm0_8_countries.geojson", "--layer", "countries", "--level", "0")
     for country in ("cod", "gha"):
         load(shared_data / "boundaries" / f"ne_adm1_{country}.geojson", "--parent", "countries")
     hung = ReferenceArea.objects.filter(layer__parent__name="countries")
     assert hung.filter(parent=None).count() == 0 and hung.count() == 21
-    assert set(hung.values_list("parent__code", "layer__name")) or hung
+    assert set(hung.values_list("layer__level", flat=True)) == {1}
+    assert {(name, layer) for name, layer in hung.values_list("parent__name", "layer__name")} == {
+        ("Dem. Rep. Congo", "ne_adm1_cod"),
+        ("Ghana", "ne_adm1_gha"),
+    }

@@ -60,6 +60,17 @@ def test_dates_that_cannot_be_are_refused(lists):
     assert not Register.objects.exists()
 
 
+def test_an_older_list_imported_later_counts_and_is_said(lists, client_of, lead, project):
+    load(lists[0], "--published", "2021-06-30", project=project.slug)
+    lines = load(lists[1], "--published", "2019-06-30", project=project.slug)
+    said = "Edition 1 was published later than this one; the latest import counts all the same."
+    assert said in lines
+    page = reverse("labels:edition", args=[project.slug, "list", 2])
+    assert "Edition 1 was published later" in client_of(lead).get(page).content.decode()
+    withdraw(1, project=project.slug)
+    assert "was published later" not in client_of(lead).get(page).content.decode()
+
+
 # ---- later editions ----
 
 
@@ -151,6 +162,22 @@ def test_withdrawing_an_edition_in_the_middle_leaves_the_latest(lists, tmp_path)
     withdraw(2)
     assert positions(register) == {"a1": (-10.5, 6.25), "a2": (-10.75, 6.5), "a3": (-10.2, 6.1)}
     assert Edition.objects.get(number=3).n_vanished == 2  # a2 and a3, of the edition that now is the one before
+
+
+def test_a_withdrawal_takes_the_mapping_back_too(tmp_path):
+    """Columns read wrongly are a reason to withdraw; the next import does not read them so again."""
+    path = tmp_path / "a.csv"
+    path.write_text("id,longitude,latitude,old,new\n1,1,2,A,B\n")
+    load(path, "--map", "stated_region=old")
+    load(path, "--map", "stated_region=new")
+    register = Register.objects.get()
+    assert register.column_mapping["stated_region"] == "new"
+    withdraw(2)
+    register.refresh_from_db()
+    assert register.column_mapping["stated_region"] == "old"
+    withdraw(1)
+    register.refresh_from_db()
+    assert register.column_mapping == {}
 
 
 def test_nothing_is_withdrawn_twice_or_without_a_reason(lists):

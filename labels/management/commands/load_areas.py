@@ -20,7 +20,13 @@ class Command(ProjectCommand):
         parser.add_argument("file", type=Path)
         parser.add_argument("--kind", required=True, choices=AreaKind.values)
         parser.add_argument("--layer", default="", metavar="NAME", help="the layer's name; else the file's")
-        parser.add_argument("--level", type=int, help="1 for provinces, 2 for districts; else one below the parent's")
+        parser.add_argument(
+            "--level",
+            type=int,
+            choices=range(10),
+            metavar="N",
+            help="0 for countries, 1 for provinces, 2 for districts; else one below the parent's",
+        )
         parser.add_argument("--name-field", metavar="F", help="the property that names an area; '' for none")
         parser.add_argument("--code-field", metavar="F", help="the property that holds its code; '' for none")
 

@@ -95,6 +95,10 @@ class Command(ProjectCommand):
         if job.result["n_vanished"]:
             n = job.result["n_vanished"]
             self.stdout.write(f"{n} records of the edition before are not in this one; they stay, marked so.")
+        if later := edition.published_later():
+            self.stdout.write(
+                f"Edition {later.number} was published later than this one; the latest import counts all the same."
+            )
         for sentence in workflow.CarriedOver(**job.result["carried"]).sentences():
             self.stdout.write(sentence)
         self.stdout.write(job.result["sentence"])
