@@ -64,9 +64,12 @@ def open_audit(running: jobs.RunningJob) -> dict:
         elif not _is_the_one(audit, asked):
             raise Conflict(_("An audit of this project already has this name."))
         running.still_mine()
+    if audit.register:
+        # An import that ended between the drawing and its commit saw none of these units.
+        workflow.carry_over(audit.register)
     return {
         "page": reverse("labels:audit", args=[job.project.slug, audit.slug]),
-        "units": audit.units.filter(queue=Queue.SAMPLE).count(),
+        "units": audit.units.current().filter(queue=Queue.SAMPLE).count(),
         "population": audit.n_population,
         "without_position": audit.n_unlocated,
     }
@@ -91,5 +94,5 @@ def _is_the_one(audit: Audit, asked: dict) -> bool:
     """Whether the audit is what was asked for, drawn before."""
     if asked.get("frame") != Audit.Frame.CELLS:
         return audit.register_id == asked["register"]
-    drawn = (audit.frame, audit.seed, audit.units.filter(queue=Queue.SAMPLE).count())
+    drawn = (audit.frame, audit.seed, audit.units.current().filter(queue=Queue.SAMPLE).count())
     return drawn == (Audit.Frame.CELLS, asked["seed"], asked["n"])

@@ -100,7 +100,7 @@ WITH current AS (
     SELECT review.*
     FROM labels_review review JOIN labels_sampleunit unit ON unit.id = review.unit_id
     WHERE unit.audit_id = ANY(%(audits)s) AND review.queue = %(queue)s
-      AND (%(unit)s::bigint IS NULL OR unit.id = %(unit)s)
+      AND (%(unit)s::bigint IS NULL AND unit.retired_at IS NULL OR unit.id = %(unit)s)
       AND NOT EXISTS (SELECT 1 FROM labels_review later WHERE later.supersedes_id = review.id)
       AND NOT EXISTS (SELECT 1 FROM labels_retraction undone WHERE undone.review_id = review.id)
 ), spread AS (
@@ -135,7 +135,7 @@ WITH current AS (
     LEFT JOIN spread ON spread.unit_id = unit.id
     LEFT JOIN settled ON settled.unit_id = unit.id
     WHERE unit.audit_id = ANY(%(audits)s) AND unit.queue = %(queue)s AND unit.site_record_id IS NOT NULL
-      AND (%(unit)s::bigint IS NULL OR unit.id = %(unit)s)
+      AND (%(unit)s::bigint IS NULL AND unit.retired_at IS NULL OR unit.id = %(unit)s)
 ), label AS (
     SELECT judged.unit_id, review.id AS basis_id, review.verdict, review.reason, review.mark, review.mine_type,
            review.activity, review.confidence, review.is_same_mine, review.share_seen
@@ -168,12 +168,12 @@ ORDER BY unit.id
 
 
 def outcomes(*audits: Audit, queue: str = Queue.SAMPLE) -> list[Outcome]:
-    """One Outcome per record of these audits' queue, in the order they were drawn."""
+    """One Outcome per record of these audits' queue, in the order they were drawn; retired units are left out."""
     return _asked([audit.pk for audit in audits], queue)
 
 
 def outcome_of(unit: SampleUnit) -> Outcome:
-    """The Outcome of one record's unit."""
+    """The Outcome of one record's unit, be it retired."""
     [outcome] = _asked([unit.audit_id], unit.queue, unit.pk)
     return outcome
 

@@ -19,28 +19,44 @@ from django.utils import timezone
 from django.utils.translation import get_language, override
 from django.utils.translation import gettext as _
 
-from labels.errors import JobCancelled, JobLost, LabelsError
-from labels.models import Job
+from labels.errors import Conflict, JobCancelled, JobLost, LabelsError
+from labels.models import Job, Project
 
 log = logging.getLogger(__name__)
 
 Work = Callable[["RunningJob"], dict | None]
+Check = Callable[[Project, dict], None]
 _work: dict[str, Work] = {}
+_checks: dict[str, Check] = {}
 
 
-def work(kind: str) -> Callable[[Work], Work]:
-    """Register the function that does jobs of this kind; it is called with a RunningJob and returns the result."""
+def work(kind: str, *, may_be_asked: Check | None = None) -> Callable[[Work], Work]:
+    """Register the function that does jobs of this kind; it is called with a RunningJob and returns the result.
+
+    `may_be_asked` is called with the project and the parameters before a job's row is written, in the same
+    transaction; it raises a sentence where the work cannot be asked for now.
+    """
 
     def register(function: Work) -> Work:
         _work[kind] = function
+        if may_be_asked:
+            _checks[kind] = may_be_asked
         return function
 
     return register
 
 
+def _written(**fields) -> Job:
+    """A new row, if the work may be asked for. Call it inside a transaction."""
+    if fields["kind"] in _checks:
+        _checks[fields["kind"]](fields["project"], fields["parameters"])
+    return Job.objects.create(**fields)
+
+
+@transaction.atomic
 def ask(*, project, kind: str, subject: str = "", requested_by=None, parameters: dict | None = None) -> Job:
     """Ask for work: the row now, the message after commit."""
-    job = Job.objects.create(
+    job = _written(
         project=project,
         kind=kind,
         subject=subject[:200],
@@ -159,16 +175,19 @@ class ForegroundJob(RunningJob):
         self._report(self._stage, fields.get("n_done", 0), fields.get("n_total"))
 
 
-def take(job_id: int) -> Job | None:
-    """Take a queued job, or a running one whose heartbeat stopped. None when there is nothing to do."""
+def take(job_id: int, *, is_abandoned: bool = False) -> Job | None:
+    """Take a queued job, or a running one whose heartbeat stopped. None when there is nothing to do.
+
+    With `is_abandoned` the caller knows that whoever ran it is dead, however short ago, and wants it done all the same.
+    """
     now = timezone.now()
-    silent = now - timedelta(seconds=settings.JOB_SILENCE_S)
+    silent = now if is_abandoned else now - timedelta(seconds=settings.JOB_SILENCE_S)
     free = Q(state=Job.State.QUEUED) | Q(state=Job.State.RUNNING, heartbeat_at__lt=silent)
     with transaction.atomic():
         job = Job.objects.select_for_update(skip_locked=True).filter(free, pk=job_id).first()
         if job is None:
             return None
-        if job.n_attempts >= Job.MAX_ATTEMPTS:
+        if job.n_attempts >= Job.MAX_ATTEMPTS and not is_abandoned:
             with override(job.language):
                 sentence = _("It stopped without a word %(n)d times; see the worker's log.") % {"n": job.n_attempts}
             _end(job, Job.State.FAILED, error=sentence)
@@ -198,10 +217,25 @@ def run_now(
     *, project, kind: str, subject: str = "", parameters: dict, report: Callable[[str, int, int | None], None]
 ) -> Job:
     """Do the work in this process, under a job row like any other; errors are raised to the caller."""
-    job = Job.objects.create(
-        project=project, kind=kind, subject=subject[:200], parameters=parameters, sent_at=timezone.now()
-    )
-    job = take(job.pk)
+    with transaction.atomic():
+        job = _written(project=project, kind=kind, subject=subject[:200], parameters=parameters, sent_at=timezone.now())
+    return _run_here(take(job.pk), report)
+
+
+def resume_now(job: Job, *, report: Callable[[str, int, int | None], None]) -> Job:
+    """Go on in this process with a job whose own one is dead. Were it alive after all, the raised token stops it."""
+    taken = take(job.pk, is_abandoned=True)
+    if taken is None:
+        raise Conflict(_("This work is over by now."))
+    return _run_here(taken, report)
+
+
+def give_up(job: Job, reason: str) -> None:
+    """End a job whose process is dead and that nobody shall go on with."""
+    _end(job, Job.State.FAILED, error=reason)
+
+
+def _run_here(job: Job, report: Callable[[str, int, int | None], None]) -> Job:
     running = ForegroundJob(job, report)
     try:
         with _heartbeat(running):

@@ -229,6 +229,15 @@ def place_records(
     return n_placed
 
 
+@transaction.atomic
+def unplace_records(register: Register) -> int:
+    """Drop the placement of the register's records that no standing edition names; returns how many."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [LOCK, register.project_id % 2**31])
+        cursor.execute(UNPLACE, [[register.pk]])
+        return cursor.rowcount
+
+
 def _in_batches(project: Project, registers: list[int], job: RunningJob | None, name: str, make_stage) -> int:
     n_total = SiteRecord.objects.filter(register_id__in=registers).count()
     if job:

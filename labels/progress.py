@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from django.db.models import Count, Max, Q
+from django.db.models import Count, Max, Q, QuerySet
 from django.utils import timezone
 
 from labels import ground_truth
@@ -25,17 +25,26 @@ class Queue:
 
 
 def queue_of(audit: Audit, annotator) -> Queue:
-    """Two queries, whatever the size of the audit's reviews."""
+    """Two queries, whatever the size of the audit's reviews. Retired units count for nobody."""
     midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
     done = Q(state=Assignment.State.DONE)
     mine = done & Q(annotator=annotator)
-    counts = Assignment.objects.filter(audit=audit, queue="sample").aggregate(
-        n_wanted=Count("pk"),
-        n_done=Count("pk", filter=done),
-        n_mine=Count("pk", filter=mine),
-        n_mine_today=Count("pk", filter=mine & Q(review__created_at__gte=midnight)),
+    counts = (
+        _assignments(audit)
+        .filter(queue="sample")
+        .aggregate(
+            n_wanted=Count("pk"),
+            n_done=Count("pk", filter=done),
+            n_mine=Count("pk", filter=mine),
+            n_mine_today=Count("pk", filter=mine & Q(review__created_at__gte=midnight)),
+        )
     )
     return Queue(audit=audit, n_left_for_me=n_left_for(audit, annotator), **counts)
+
+
+def _assignments(audit: Audit) -> QuerySet[Assignment]:
+    """Of the units that count."""
+    return Assignment.objects.filter(audit=audit).exclude(unit__in=audit.units.retired())
 
 
 def n_left_for(audit: Audit, annotator) -> int:
@@ -44,7 +53,8 @@ def n_left_for(audit: Audit, annotator) -> int:
     Grid cells are handed to nobody by the review page.
     """
     return (
-        audit.units.filter(queue="sample", grid_cell="")
+        audit.units.current()
+        .filter(queue="sample", grid_cell="")
         .filter(Q(assignments__state="open") | Q(assignments__state="leased"))
         .exclude(assignments__in=Assignment.objects.filter(annotator=annotator, state="done"))
         .exclude(exposures__user=annotator)
@@ -106,7 +116,7 @@ def next_steps(project: Project) -> Steps:
 
 def people_of(audit: Audit) -> list[dict]:
     """Who has given how many reviews of the audit, and when last; the most active first."""
-    done = Assignment.objects.filter(audit=audit, state=Assignment.State.DONE)
+    done = _assignments(audit).filter(state=Assignment.State.DONE)
     return list(
         done.values("annotator__username").annotate(n=Count("pk"), last=Max("review__created_at")).order_by("-n")
     )

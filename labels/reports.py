@@ -188,7 +188,7 @@ def audits_of(project: Project, slug: str = "", *, by: Sequence[str] = (), where
         return chosen
     if "audit" in by or "audit" in where:
         return list(audits.order_by("register__name", "opened_at", "pk"))
-    has_reviews = Exists(Review.objects.filter(unit__audit=OuterRef("pk"), queue=Queue.SAMPLE))
+    has_reviews = Exists(Review.objects.filter(unit__audit=OuterRef("pk"), unit__retired_at=None, queue=Queue.SAMPLE))
     newest = audits.alias(has_reviews=has_reviews).order_by("-has_reviews", "-opened_at", "-pk")
     if "register" not in by and "register" not in where:
         return list(newest[:1])

@@ -5,6 +5,7 @@ from django.urls import path
 from labels.views import (
     areas,
     audits,
+    editions,
     imagery,
     jobs,
     people,
@@ -34,6 +35,11 @@ urlpatterns = [
     path("p/<slug:project>/registers/<slug:register>/", registers.register, name="register"),
     path("p/<slug:project>/registers/<slug:register>/records/", registers.records, name="records"),
     path("p/<slug:project>/registers/<slug:register>/editions/<int:number>/", registers.edition, name="edition"),
+    path(
+        "p/<slug:project>/registers/<slug:register>/editions/<int:number>/withdraw/",
+        editions.edition_withdraw,
+        name="edition_withdraw",
+    ),
     path(
         "p/<slug:project>/registers/<slug:register>/editions/<int:number>/refused.csv",
         registers.refused_csv,

@@ -163,7 +163,7 @@ class RecordWork(Work):
 
     def units(self) -> list[SampleUnit]:
         """In one shuffled order, whatever people have judged."""
-        units = self.audit.units.select_related("site_record", "observation", "audit__project")
+        units = self.audit.units.current().select_related("site_record", "observation", "audit__project")
         units = sorted(units, key=lambda unit: unit.site_record.source_id)
         return [units[k] for k in np.random.default_rng(self.recipe.seed).permutation(len(units))]
 

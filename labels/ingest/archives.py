@@ -4,6 +4,7 @@ A name inside an archive is compared and shown, never used as a path. What is un
 archive can lie about its sizes.
 """
 
+import codecs
 import stat
 import zipfile
 from pathlib import Path, PurePosixPath
@@ -99,7 +100,34 @@ def _shapefile(
             _extract(archive, member, folder / f"shapes.{extension}", budget)
     if not (folder / "shapes.dbf").exists():
         raise BadInput(_("The shapefile has no .dbf: its table is missing. Zip all files of the shapefile together."))
+    _state_encoding(folder)
     return folder / "shapes.shp", "ESRI Shapefile", "Shapefile", list(by_stem) if len(by_stem) > 1 else []
+
+
+def _state_encoding(folder: Path) -> None:
+    """A table without a .cpg and without a code page (byte 29) is UTF-8 where all of it is, else cp1252.
+
+    Unsaid, GDAL hands the bytes on as they are, and accents end the reading.
+    """
+    dbf, cpg = folder / "shapes.dbf", folder / "shapes.cpg"
+    with dbf.open("rb") as file:
+        head = file.read(32)
+        if cpg.exists() or len(head) < 32 or head[29]:
+            return
+        # Each field's description is 32 bytes, of which the first 11 are its name; the rows follow.
+        length = int.from_bytes(head[8:10], "little")
+        described = file.read(max(0, length - 32))
+        names = b"".join(described[start : start + 11] for start in range(0, len(described) - 31, 32))
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        try:
+            decoder.decode(names, final=True)
+            while chunk := file.read(CHUNK):
+                decoder.decode(chunk)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            cpg.write_text("CP1252")
+        else:
+            cpg.write_text("UTF-8")
 
 
 def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, budget: _Budget) -> None:

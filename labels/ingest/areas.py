@@ -3,18 +3,21 @@
 import json
 import re
 from collections.abc import Iterable, Iterator
+from datetime import date
 from pathlib import Path
 
 from django.contrib.gis.geos import MultiPolygon
 from django.db import connection, transaction
+from django.db.models import Max, QuerySet
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from psycopg import sql
 
-from labels import placement
+from labels import settling
 from labels.errors import BadInput
-from labels.ingest import uploads
+from labels.ingest import hierarchy, uploads
 from labels.ingest.headers import folded
 from labels.ingest.readers import RawRow, Reader, file_sha256, open_rows
 from labels.ingest.refusals import Refusal, RowRefused
@@ -38,7 +41,8 @@ _code = re.compile(r"iso( ?a3| ?3166 ?2)?|shapeiso|code|pcode|adm[0-5] ?p?code|h
 # What the shapes are staged in while a job reads them; it vanishes with the job's connection.
 STAGED = """
 CREATE TEMP TABLE staged_area (
-    file_row integer PRIMARY KEY, name text, code text, attributes jsonb, stated geometry(MultiPolygon, 4326)
+    file_row integer PRIMARY KEY, name text, code text, stated_parent text, attributes jsonb,
+    stated geometry(MultiPolygon, 4326)
 )
 """
 
@@ -52,27 +56,34 @@ UPDATE staged_area SET
 """
 
 PUBLISH = """
-INSERT INTO labels_referencearea (layer_id, name, code, geometry, area_km2, attributes)
-SELECT %s, name, code, geometry, ST_Area(geometry::geography) / 1e6, attributes
+INSERT INTO labels_referencearea (layer_id, name, code, parent_id, geometry, area_km2, attributes)
+SELECT %s, name, code, parent_id, geometry, ST_Area(geometry::geography) / 1e6, attributes
 FROM staged_area WHERE NOT ST_IsEmpty(geometry) ORDER BY file_row
 """
 
-SAME_NAMES = """
+SAME_AREAS = """
 SELECT NOT EXISTS (
-    (SELECT name, code, count(*) FROM staged_area WHERE NOT ST_IsEmpty(geometry) GROUP BY 1, 2
-     EXCEPT SELECT name, code, count(*) FROM labels_referencearea WHERE layer_id = %(layer)s GROUP BY 1, 2)
+    (SELECT name, code, parent_id, count(*) FROM staged_area WHERE NOT ST_IsEmpty(geometry) GROUP BY 1, 2, 3
+     EXCEPT SELECT name, code, parent_id, count(*) FROM labels_referencearea WHERE layer_id = %(layer)s
+     GROUP BY 1, 2, 3)
     UNION ALL
-    (SELECT name, code, count(*) FROM labels_referencearea WHERE layer_id = %(layer)s GROUP BY 1, 2
-     EXCEPT SELECT name, code, count(*) FROM staged_area WHERE NOT ST_IsEmpty(geometry) GROUP BY 1, 2)
+    (SELECT name, code, parent_id, count(*) FROM labels_referencearea WHERE layer_id = %(layer)s GROUP BY 1, 2, 3
+     EXCEPT SELECT name, code, parent_id, count(*) FROM staged_area WHERE NOT ST_IsEmpty(geometry)
+     GROUP BY 1, 2, 3)
 )
 """
+
+
+class NameAsked(BadInput):
+    """Several properties could name the areas: one has to be chosen."""
 
 
 def guess_name_field(columns: Iterable[str]) -> str:
     """The property that names an area; empty where none does. Several are asked about, never chosen from."""
     candidates = [c for c in columns if _name.fullmatch(folded(c))]
     if len(candidates) > 1:
-        raise BadInput(f"Several properties could be the name: {', '.join(candidates)}. Choose with --name-field NAME.")
+        words = _("Several properties could be the name: %(names)s. Choose one of them (--name-field NAME).")
+        raise NameAsked(words % {"names": ", ".join(candidates)})
     return candidates[0] if candidates else ""
 
 
@@ -86,37 +97,69 @@ def parameters_of(
     *,
     kind: str,
     layer: str = "",
-    level: int = 1,
+    level: int | None = None,
     name_field: str | None = None,
     code_field: str | None = None,
+    sheet: str = "",
+    parent: ReferenceLayer | None = None,
+    parent_field: str = "",
+    valid_from: date | None = None,
+    valid_to: date | None = None,
     path: Path | None = None,
     upload=None,
 ) -> dict:
     """The parameters of a LOAD_AREAS job; fields that are None are guessed, so that a question comes at once."""
     source = uploads.path_of(upload) if upload else path
     file_name = upload.file_name if upload else path.name
-    reader = open_polygons(source)
+    layer = (layer or Path(file_name).stem)[:200]
+    reader = open_polygons(source, sheet)
     columns = reader.facts.columns
-    for field in filter(None, (name_field, code_field)):
+    for field in filter(None, (name_field, code_field, parent_field)):
         if field not in columns:
-            raise BadInput(f"The shapes have no property {field!r}; they have {', '.join(columns) or 'none'}.")
+            words = _("The shapes have no property '%(field)s'; they have %(columns)s.")
+            raise BadInput(words % {"field": field, "columns": ", ".join(columns) or _("none")})
+    _check_dates(valid_from, valid_to)
     where = {"upload": str(upload.uuid)} if upload else {"path": str(path.resolve())}
     return where | {
         "kind": AreaKind(kind).value,
-        "layer": (layer or Path(file_name).stem)[:200],
-        "level": level,
+        "layer": layer,
+        "level": _level(level, parent, kind, layer, parent_field),
         "name_field": guess_name_field(columns) if name_field is None else name_field,
         "code_field": guess_code_field(columns) if code_field is None else code_field,
+        "sheet": reader.facts.sheet,
+        "parent": {"kind": parent.kind, "name": parent.name} if parent else None,
+        "parent_field": parent_field,
+        "valid_from": valid_from.isoformat() if valid_from else None,
+        "valid_to": valid_to.isoformat() if valid_to else None,
         "file_name": file_name,
         "file_sha256": file_sha256(source),
     }
 
 
-def open_polygons(path: Path) -> Reader:
-    reader = open_rows(path)
+def _check_dates(valid_from: date | None, valid_to: date | None) -> None:
+    if valid_from and valid_to and valid_from > valid_to:
+        raise BadInput(_("These boundaries would end before they begin: exchange the two dates."))
+
+
+def _level(level: int | None, parent: ReferenceLayer | None, kind: str, layer: str, parent_field: str) -> int:
+    if parent is None:
+        if parent_field:
+            raise BadInput(_("A property that names the parent needs the layer of the parents (--parent LAYER)."))
+        return 1 if level is None else level
+    if (parent.kind, parent.name) == (kind, layer):
+        raise BadInput(_("A layer cannot be its own parent: give the layer another name."))
+    if level is not None and level <= parent.level:
+        words = _("%(parent)s has level %(level)d: what hangs under it has a deeper one.")
+        raise BadInput(words % {"parent": parent.name, "level": parent.level})
+    return parent.level + 1 if level is None else level
+
+
+def open_polygons(path: Path, sheet: str = "") -> Reader:
+    reader = open_rows(path, sheet)
     if not reader.facts.has_geometry:
         raise BadInput(
-            _("This is %(format)s, which holds no polygons; give GeoJSON.") % {"format": reader.facts.format}
+            _("This is %(format)s, which holds no polygons; give GeoJSON, a zipped shapefile, GeoPackage or KML.")
+            % {"format": reader.facts.format}
         )
     return reader
 
@@ -129,24 +172,33 @@ def load_areas(job: RunningJob) -> dict:
     job.begin(_("publishing"))
     with transaction.atomic():
         project = Project.objects.select_for_update().get(pk=job.job.project_id)
+        parent = _parent(project, job.parameters)
         _mend()
-        report = _report(refused)
-        layer = _same_layer(project, job.parameters)
+        report = _report(refused, parent)
+        layer = _same_layer(project, parent, job.parameters)
         if layer:
             n_unchanged = layer.areas.count()
+            _set_dates(layer, job.parameters)
         else:
-            layer = _publish(project, job.parameters)
+            layer = _publish(project, parent, job.parameters)
         _run("DROP TABLE staged_area")
         job.still_mine()
     n_areas = layer.areas.count()
-    placement.place_records(project=project, job=job)
+    settling.settle_project(project, job=job)
     uploads.discard(job.parameters.get("upload"))
     line = _("%(loaded)d areas loaded, %(unchanged)d unchanged, %(refused)d refused") % {
         "loaded": n_areas - n_unchanged,
         "unchanged": n_unchanged,
         "refused": len(refused),
     }
-    page = {"page": reverse("labels:areas", args=[project.slug]), "layer": layer.pk, "sentence": line}
+    remarks = _remarks(report, layer)
+    page = {
+        "page": reverse("labels:areas", args=[project.slug]),
+        "layer": layer.pk,
+        "sentence": " ".join([f"{line}.", *remarks]) if remarks else line,
+        "tally": line,
+        "remarks": remarks,
+    }
     return page | {"n_areas": n_areas, "n_refused": len(refused)} | report
 
 
@@ -160,7 +212,7 @@ def _stage(job: RunningJob) -> list[tuple[int, Refusal]]:
     job.begin(_("reading shapes"))
     refused: list[tuple[int, Refusal]] = []
     n_done = 0
-    for batch in batches(open_polygons(path).rows(), BATCH_AREAS):
+    for batch in batches(open_polygons(path, job.parameters.get("sheet", "")).rows(), BATCH_AREAS):
         _copy(_taken(batch, job.parameters, refused))
         n_done += len(batch)
         job.progress(n_done)
@@ -171,7 +223,7 @@ def _stage(job: RunningJob) -> list[tuple[int, Refusal]]:
 
 def _nothing_taken(n_rows: int, refused: list[tuple[int, Refusal]]) -> str:
     if not refused:
-        return "The file holds no shapes."
+        return _("The file holds no shapes.")
     row, refusal = refused[0]
     told = {"n": f"{n_rows:,}", "row": row, "reason": refusal.reason}
     return _("None of the %(n)s shapes can be taken in; shape %(row)s: %(reason)s.") % told
@@ -191,6 +243,7 @@ def _area(raw: RawRow, parameters: dict) -> tuple:
     shape: MultiPolygon = polygons_from_geojson(raw.geometry)
     name = raw.values.get(parameters["name_field"], "").strip()
     code = raw.values.get(parameters["code_field"], "").strip()
+    stated_parent = raw.values.get(parameters.get("parent_field", ""), "").strip()
     if len(name) > MAX_NAME or len(code) > 100:
         raise refuse(
             parameters["name_field"],
@@ -198,7 +251,7 @@ def _area(raw: RawRow, parameters: dict) -> tuple:
             _("the name is longer than %(n)d or the code than 100 characters") % {"n": MAX_NAME},
         )
     attributes = json.dumps({column: value for column, value in raw.values.items() if value}, ensure_ascii=False)
-    return raw.file_row, name, code, attributes, shape.hexewkb.decode()
+    return raw.file_row, name, code, stated_parent, attributes, shape.hexewkb.decode()
 
 
 def _copy(rows: Iterable[tuple]) -> None:
@@ -212,12 +265,20 @@ def _mend() -> None:
     _run("ANALYZE staged_area")
 
 
-def _report(refused: list[tuple[int, Refusal]]) -> dict:
-    """What was mended, named by us or refused. Holds no coordinates: job rows are read by operators."""
+def _report(refused: list[tuple[int, Refusal]], parent: ReferenceLayer | None) -> dict:
+    """What was mended, named by us, refused, or hangs in doubt under its parents.
+
+    Holds no coordinates: job rows are read by operators.
+    """
     mended = _run("SELECT file_row, name, mended FROM staged_area WHERE mended <> '' ORDER BY file_row").fetchall()
     unnamed = [row for (row,) in _run("SELECT file_row FROM staged_area WHERE name = '' ORDER BY file_row").fetchall()]
     _run("UPDATE staged_area SET name = 'unnamed (shape ' || file_row || ')' WHERE name = ''")
+    hierarchy.hang(parent)
+    doubts = hierarchy.doubts() if parent else []
     return {
+        "n_outside": sum(each["doubt"] == "outside" for each in doubts),
+        "n_doubts": len(doubts),
+        "doubts": doubts[:SHOWN],
         "n_mended": len(mended),
         "mended": [{"row": row, "name": name, "reason": reason} for row, name, reason in mended[:SHOWN]],
         "n_unnamed": len(unnamed),
@@ -226,39 +287,84 @@ def _report(refused: list[tuple[int, Refusal]]) -> dict:
     }
 
 
-def _same_layer(project: Project, parameters: dict) -> ReferenceLayer | None:
-    """The current layer of that name, if it came from this file read in the same way."""
-    layer = _current_layer(project, parameters)
-    if layer is None or (layer.file_sha256, layer.level) != (parameters["file_sha256"], parameters["level"]):
+def _parent(project: Project, parameters: dict) -> ReferenceLayer | None:
+    """The layer asked for, in its version of now."""
+    asked = parameters.get("parent")
+    return hierarchy.find_parent(project, asked["name"], asked["kind"]) if asked else None
+
+
+def _same_layer(project: Project, parent: ReferenceLayer | None, parameters: dict) -> ReferenceLayer | None:
+    """The current layer of that name, if it came from this file read in the same way; of older boundaries their own."""
+    versions = _versions(project, parameters)
+    current = versions.filter(retired_at__isnull=True).first()
+    layer = current
+    if current and _is_older(current, parameters):
+        layer = versions.filter(valid_to=parameters["valid_to"]).order_by("-version").first()
+    made_of = (parameters["file_sha256"], parameters["level"], parent.pk if parent else None)
+    if layer is None or (layer.file_sha256, layer.level, layer.parent_id) != made_of:
         return None
-    return layer if _run(SAME_NAMES, {"layer": layer.pk}).fetchone()[0] else None
+    return layer if _run(SAME_AREAS, {"layer": layer.pk}).fetchone()[0] else None
 
 
-def _current_layer(project: Project, parameters: dict) -> ReferenceLayer | None:
-    return project.reference_layers.filter(
-        kind=parameters["kind"], name=parameters["layer"], retired_at__isnull=True
-    ).first()
+def _versions(project: Project, parameters: dict) -> QuerySet[ReferenceLayer]:
+    return project.reference_layers.filter(kind=parameters["kind"], name=parameters["layer"])
 
 
-def _publish(project: Project, parameters: dict) -> ReferenceLayer:
-    """A new version of the layer; the one of the same name retires."""
+def _is_older(current: ReferenceLayer, parameters: dict) -> bool:
+    """Whether these boundaries ended before the current ones did: they are kept as history and retire nothing."""
+    valid_to = parameters.get("valid_to")
+    return bool(valid_to) and (current.valid_to is None or date.fromisoformat(valid_to) < current.valid_to)
+
+
+def _set_dates(layer: ReferenceLayer, parameters: dict) -> None:
+    """The same boundaries may be dated later; a date that is not given stays."""
+    given = {name: parameters[name] for name in ("valid_from", "valid_to") if parameters.get(name)}
+    valid_from, valid_to = (given.get(name) or getattr(layer, name) for name in ("valid_from", "valid_to"))
+    if valid_from and valid_to and str(valid_from) > str(valid_to):
+        raise BadInput(_("These boundaries would end before they begin: exchange the two dates."))
+    if given:
+        ReferenceLayer.objects.filter(pk=layer.pk).update(**given)
+
+
+def _publish(project: Project, parent: ReferenceLayer | None, parameters: dict) -> ReferenceLayer:
+    """A new version of the layer; the current one of the same name retires, unless the new one is its past."""
     now = timezone.now()
-    project.reference_layers.filter(kind=parameters["kind"], name=parameters["layer"], retired_at__isnull=True).update(
-        retired_at=now
-    )
+    versions = _versions(project, parameters)
+    before = versions.filter(retired_at__isnull=True).first()
+    is_past = before is not None and _is_older(before, parameters)
+    if before and not is_past:
+        versions.filter(pk=before.pk).update(retired_at=now)
     layer = ReferenceLayer.objects.create(
         project=project,
         kind=parameters["kind"],
         name=parameters["layer"],
         level=parameters["level"],
+        version=(versions.aggregate(last=Max("version"))["last"] or 0) + 1,
+        valid_from=parameters.get("valid_from"),
+        valid_to=parameters.get("valid_to"),
+        parent=parent,
         file_name=parameters["file_name"][:255],
         file_sha256=parameters["file_sha256"],
         loaded_at=now,
+        retired_at=now if is_past else None,
     )
     _run(PUBLISH, [layer.pk])
     if not ReferenceArea.objects.filter(layer=layer).exists():
         raise BadInput(_("No area is left: every shape is without extent."))
+    if before and not is_past:
+        hierarchy.hang_again(before, layer)
     return layer
+
+
+def _remarks(report: dict, layer: ReferenceLayer) -> list[str]:
+    """What a person should know beside the counts."""
+    remarks = []
+    if layer.retired_at and layer.valid_to:
+        remarks.append(_("These are older boundaries than the current ones, which stay."))
+    if report["n_outside"]:
+        words = ngettext("%(n)d area lies in no parent.", "%(n)d areas lie in no parent.", report["n_outside"])
+        remarks.append(words % {"n": report["n_outside"]})
+    return remarks
 
 
 def _run(statement: str, parameters: object = None):

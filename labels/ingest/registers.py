@@ -2,19 +2,19 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
+from datetime import date
 from pathlib import Path
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Max, QuerySet
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from labels import placement
-from labels.errors import BadInput, Conflict
+from labels import editions, settling
+from labels.errors import BadInput
 from labels.ingest import dates, unread, uploads
 from labels.ingest.fields import may_hold_id, resolve_mapping
 from labels.ingest.readers import CopyLines, Facts, RawRow, Reader, file_sha256, first_rows, open_rows
@@ -22,16 +22,10 @@ from labels.ingest.staging import BATCH_ROWS, Staging, drop_abandoned, refresh_s
 from labels.ingest.tally import Tally
 from labels.jobs import RunningJob, work
 from labels.models import Edition, Job, Register
+from labels.workflow.carrying_over import CarriedOver, carry_over
 
-LOCK = 7412  # advisory lock: one import of a register at a time, freed when its connection dies
 ROWS_FOR_GUESSING = 200_000
 DATE_CHOICES = ("date_order", "january_first")
-
-
-# What looks for doubts when the records of a register know their areas, and when their distances are measured as well:
-# functions (register, job=None), each a stage of the import.
-LOOK_AT_PLACES: list[Callable] = []
-LOOK_AT_DISTANCES: list[Callable] = []
 
 
 @dataclass
@@ -107,13 +101,21 @@ def distinct_counts(reader: Reader, columns: list[str]) -> dict[str, int]:
 
 
 def parameters_of(
-    register: Register, mapping: dict[str, str], *, path: Path | None = None, upload=None, file_name: str = ""
+    register: Register,
+    mapping: dict[str, str],
+    *,
+    path: Path | None = None,
+    upload=None,
+    file_name: str = "",
+    published_on: date | None = None,
 ) -> dict:
     """The parameters of a LOAD_REGISTER job. A path comes from a command only; people's files are named by upload."""
     where = {"upload": str(upload.uuid)} if upload else {"path": str(path.resolve())}
     source = uploads.path_of(upload) if upload else path
+    published_on = published_on or (upload.published_on if upload else None)
     return where | {
         "register": register.pk,
+        "published_on": published_on.isoformat() if published_on else "",
         "mapping": mapping,
         "file_name": file_name or (upload.file_name if upload else path.name),
         "file_sha256": file_sha256(source),
@@ -146,33 +148,31 @@ def preview(
     return found
 
 
-@work(Job.Kind.LOAD_REGISTER)
+@work(Job.Kind.LOAD_REGISTER, may_be_asked=editions.check_free)
 def load_register(job: RunningJob) -> dict:
     """Stage the rows in committed batches, publish them in one transaction, place the records."""
     register = Register.objects.get(pk=job.parameters["register"], project=job.job.project)
-    with _one_import_at_a_time(register):
+    with editions.one_change_at_a_time(register):
         edition = Edition.objects.filter(job=job.job).first() or _known_edition(register, job.parameters)
         edition = edition or _stage_and_publish(job, register)
         refresh_statistics()
-        placement.place_records(register=register, job=job, between=lambda: _look(LOOK_AT_PLACES, register, job))
-        _look(LOOK_AT_DISTANCES, register, job)
+        settling.settle_register(register, job=job)
+        carried = carry_over(register, job=job)
+        editions.set_published(edition, job.parameters.get("published_on", ""))
     uploads.discard(job.parameters.get("upload"))
     tally = tally_of(edition) if edition.job_id == job.job.pk else unchanged_tally(edition)
-    return _result(edition, tally, job.parameters["mapping"])
+    return _result(edition, tally, carried, job.parameters["mapping"])
 
 
-def _look(looks: list[Callable], register: Register, job: RunningJob) -> None:
-    for look in looks:
-        look(register, job=job)
-
-
-def _result(edition: Edition, tally: Tally, mapping: dict[str, str]) -> dict:
+def _result(edition: Edition, tally: Tally, carried: CarriedOver, mapping: dict[str, str]) -> dict:
     return {
         "edition": edition.pk,
         "number": edition.number,
         "sentence": str(tally),
         "page": reverse("labels:register", args=[edition.register.project.slug, edition.register.slug]),
         "unread_words": unread.of_edition(edition, mapping),
+        "n_vanished": edition.n_vanished,
+        "carried": carried.as_dict(),
     } | asdict(tally)
 
 
@@ -201,7 +201,7 @@ def refused_rows(edition: Edition) -> QuerySet:
 
 def known_edition(register: Register, file_hash: str, mapping: dict[str, str]) -> Edition | None:
     """The register's latest edition, if the same file made it under the same mapping."""
-    latest = register.editions.filter(completed_at__isnull=False, withdrawn_at=None).order_by("-number").first()
+    latest = editions.latest_standing(register)
     made_of = (file_hash, mapping_sha256(mapping, register.value_mapping))
     return latest if latest and (latest.file_sha256, latest.mapping_sha256) == made_of else None
 
@@ -261,6 +261,8 @@ def _publish(job: RunningJob, staging: Staging, register: Register) -> Edition:
         raise BadInput(_("The file has no rows under its header."))
     edition = _edition(register, job, tally)
     staging.publish(register.pk, edition.pk)
+    edition.n_vanished = editions.count_vanished(edition)
+    edition.save(update_fields=["n_vanished"])
     Register.objects.filter(pk=register.pk).update(column_mapping=job.parameters["mapping"])
     staging.drop()
     job.still_mine()
@@ -272,6 +274,7 @@ def _edition(register: Register, job: RunningJob, tally: Tally) -> Edition:
     return Edition.objects.create(
         register=register,
         number=(register.editions.aggregate(last=Max("number"))["last"] or 0) + 1,
+        published_on=job.parameters.get("published_on") or None,
         file_name=job.parameters["file_name"][:255],
         file_sha256=job.parameters["file_sha256"],
         mapping_sha256=mapping_sha256(job.parameters["mapping"], register.value_mapping),
@@ -284,18 +287,3 @@ def _edition(register: Register, job: RunningJob, tally: Tally) -> Edition:
         n_unchanged=tally.n_unchanged,
         n_refused=tally.n_refused,
     )
-
-
-@contextmanager
-def _one_import_at_a_time(register: Register) -> Iterator[None]:
-    key = [LOCK, register.pk % 2**31]
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", key)
-        if not cursor.fetchone()[0]:
-            raise Conflict(f"Another import of the register {register.slug} is running; wait until it is over.")
-    try:
-        yield
-    finally:
-        if not connection.needs_rollback:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", key)

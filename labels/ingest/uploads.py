@@ -1,6 +1,6 @@
 """Files people send through the browser: stored under a name of ours, thrown away when they have been read."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -15,7 +15,14 @@ from labels.models import Job, Project, Register, Upload
 KEPT_FOR = timedelta(days=7)
 
 
-def store(file: UploadedFile, *, project: Project, user, register: Register | None = None) -> Upload:
+def store(
+    file: UploadedFile,
+    *,
+    project: Project,
+    user,
+    register: Register | None = None,
+    published_on: date | None = None,
+) -> Upload:
     """Keep the file until a job has read it. Old uploads that nobody used are thrown away first."""
     limit = settings.UPLOAD_LIMIT_REGISTER
     if file.size > limit:
@@ -27,6 +34,7 @@ def store(file: UploadedFile, *, project: Project, user, register: Register | No
     upload = Upload(
         project=project,
         register=register,
+        published_on=published_on,
         file_name=Path(file.name).name[:255],
         n_bytes=file.size,
         uploaded_by=user,

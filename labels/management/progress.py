@@ -1,7 +1,9 @@
 """What management commands share: the project they work in, progress on the terminal, errors as sentences."""
 
 import sys
+from argparse import ArgumentTypeError
 from collections.abc import Callable
+from datetime import date
 from time import monotonic
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -33,11 +35,24 @@ class ProjectCommand(BaseCommand):
     def work(self, project: Project, options: dict) -> None:
         raise NotImplementedError
 
-    def run_job(self, project: Project, kind: str, subject: str, parameters: dict) -> Job:
-        """Do the work of a job here, showing its progress."""
+    def run_job(
+        self, project: Project, kind: str, subject: str, parameters: dict, *, left_behind: Job | None = None
+    ) -> Job:
+        """Do the work of a job here, showing its progress; or go on with one whose process was killed."""
+        if left_behind:
+            self.stderr.write("Going on where a killed process left this work.")
+            return jobs.resume_now(left_behind, report=printer(self.stderr))
         return jobs.run_now(
             project=project, kind=kind, subject=subject, parameters=parameters, report=printer(self.stderr)
         )
+
+
+def date_argument(text: str) -> date:
+    """The type of an argument that is a date."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is no date; write it as 2021-06-30.") from None
 
 
 def project_from(options: dict) -> Project:

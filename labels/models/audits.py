@@ -96,6 +96,15 @@ class Audit(models.Model):
         return self.frame == self.Frame.CELLS
 
 
+class SampleUnitQuerySet(models.QuerySet):
+    def current(self):
+        """Units that count: those retired since their record moved are left out."""
+        return self.filter(retired_at__isnull=True)
+
+    def retired(self):
+        return self.filter(retired_at__isnull=False)
+
+
 class SampleUnit(models.Model):
     """What is judged: a SiteRecord, with the Observation it was drawn from, or a grid cell."""
 
@@ -113,6 +122,8 @@ class SampleUnit(models.Model):
     # Retired when its record's published position changed after it was drawn: a new unit of the record asks to be
     # judged instead. Its reviews stay; if the position comes back, so does the unit.
     retired_at = models.DateTimeField(null=True, blank=True)
+
+    objects = SampleUnitQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("sample unit")
@@ -140,6 +151,10 @@ class SampleUnit(models.Model):
             models.UniqueConstraint(
                 fields=["audit", "grid_cell"], condition=~models.Q(grid_cell=""), name="cell_once_per_audit"
             ),
+        ]
+        # Few units are retired: those that count are found by leaving these out.
+        indexes = [
+            models.Index(fields=["audit"], name="unit_retired", condition=models.Q(retired_at__isnull=False)),
         ]
 
     def __str__(self):

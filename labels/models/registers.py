@@ -70,6 +70,12 @@ class Register(models.Model):
         return self.name
 
 
+class EditionQuerySet(models.QuerySet):
+    def standing(self):
+        """Editions that count: taken in whole, and not withdrawn."""
+        return self.filter(completed_at__isnull=False, withdrawn_at__isnull=True)
+
+
 class Edition(models.Model):
     """One import of a register: a file, dated. Importing the latest edition's file again under the same mapping makes
     no new one. A withdrawn edition stands for nothing any more; its rows stay."""
@@ -94,6 +100,8 @@ class Edition(models.Model):
     withdrawn_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
     withdrawn_reason = models.CharField(_("reason of the withdrawal"), max_length=300, blank=True)
 
+    objects = EditionQuerySet.as_manager()
+
     class Meta:
         verbose_name = _("edition")
         verbose_name_plural = _("editions")
@@ -104,6 +112,22 @@ class Edition(models.Model):
 
     def __str__(self):
         return f"{self.register}, {self.number}"
+
+    @property
+    def is_withdrawn(self) -> bool:
+        return self.withdrawn_at is not None
+
+    @property
+    def is_standing(self) -> bool:
+        """Whether what it says counts."""
+        return self.completed_at is not None and not self.is_withdrawn
+
+    def published_later(self) -> "Edition | None":
+        """A standing edition that was imported before this one and published after it: this one counts all the same."""
+        if not (self.published_on and self.is_standing):
+            return None
+        before = self.register.editions.standing().filter(number__lt=self.number, published_on__gt=self.published_on)
+        return before.order_by("-published_on").first()
 
 
 class SiteRecord(models.Model):

@@ -15,6 +15,8 @@ class Upload(models.Model):
     project = models.ForeignKey("labels.Project", models.CASCADE, related_name="uploads")
     register = models.ForeignKey("labels.Register", models.CASCADE, null=True, related_name="uploads")
     file_name = models.CharField(_("file"), max_length=255)
+    # When the list was published, as said by who sent it; it becomes the edition's date.
+    published_on = models.DateField(_("published"), null=True, blank=True)
     n_bytes = models.PositiveBigIntegerField(_("size"))
     uploaded_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
     uploaded_at = models.DateTimeField(default=timezone.now)

@@ -166,9 +166,10 @@ class _Gathering:
         return inspection
 
     def _current(self, review: str = "") -> dict:
-        """Clauses for the reviews that count: not superseded, not retracted."""
+        """Clauses for the reviews that count: not superseded, not retracted, of units that are not retired."""
         return {
             f"{review}unit__audit__in": self.audits,
+            f"{review}unit__retired_at__isnull": True,
             f"{review}successor__isnull": True,
             f"{review}retraction__isnull": True,
         }

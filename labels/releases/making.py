@@ -16,7 +16,7 @@ from time import time
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, Max, OuterRef, QuerySet
+from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -247,9 +247,10 @@ def note_download(user, file: ReleaseFile) -> None:
 
 
 def _units_of(release: Release) -> QuerySet:
-    """Ids of the units that had been judged when the release was made."""
+    """Ids of the units that had been judged when the release was made, some of them perhaps retired since."""
     audits = [audit["audit"] for audit in release.data_card["audits"]]
     units = SampleUnit.objects.filter(audit__project=release.project, audit__slug__in=audits)
+    units = units.filter(Q(retired_at__isnull=True) | Q(retired_at__gt=release.made_at))
     judged = Review.objects.filter(unit=OuterRef("pk"), created_at__lte=release.made_at)
     return units.filter(Exists(judged)).values_list("pk", flat=True)
 

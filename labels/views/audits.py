@@ -9,7 +9,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_safe
 
-from labels import access, audit_opening, ground_truth, progress
+from labels import access, audit_opening, ground_truth, progress, workflow
 from labels.models import Assignment, Audit, Exposure, Project, Scene
 from labels.views.doors import in_project
 
@@ -94,6 +94,7 @@ def audit(request: HttpRequest, project: Project, audit: str) -> HttpResponse:
         "queue": _queue(found, request.user),
         "states": {name: states[name] for name in ("open", "agreed", "disputed", "adjudicated")},
         "n_units": states.total(),
+        "moved": workflow.moved_in(found),
         "people": progress.people_of(found),
         "n_leased": found.assignments.filter(state=Assignment.State.LEASED).count(),
     }

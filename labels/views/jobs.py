@@ -5,8 +5,9 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from labels import jobs as labels_jobs
+from labels.errors import LabelsError
 from labels.models import Job, Project
-from labels.views.doors import in_project
+from labels.views.doors import in_project, said
 
 
 @require_safe
@@ -39,7 +40,10 @@ def cancel(request: HttpRequest, project: Project, job) -> HttpResponse:
 @in_project("cancel_job")
 def retry(request: HttpRequest, project: Project, job) -> HttpResponse:
     failed = get_object_or_404(project.jobs, uuid=job, state__in=[Job.State.FAILED, Job.State.CANCELLED])
-    again = labels_jobs.retry(failed, requested_by=request.user)
+    try:
+        again = labels_jobs.retry(failed, requested_by=request.user)
+    except LabelsError as error:
+        return said(request, error, "labels:job", project.slug, failed.uuid)
     return redirect("labels:job", project.slug, again.uuid)
 
 

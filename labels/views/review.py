@@ -209,7 +209,7 @@ def mine(request: HttpRequest, project: Project, audit: str) -> HttpResponse:
     found = get_object_or_404(project.audits, slug=audit)
     reviews = (
         Review.objects.filter(unit__audit=found, annotator=request.user)
-        .select_related("retraction", "successor")
+        .select_related("retraction", "successor", "unit")
         .order_by("-pk")
     )
     shown = list(reviews[:200])

@@ -1,5 +1,6 @@
 """A register comes in through the browser: send the file, say what its columns mean, see what would happen, import."""
 
+from datetime import date
 from uuid import UUID
 
 from django import forms
@@ -11,8 +12,8 @@ from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods
 
-from labels import jobs
-from labels.errors import BadInput
+from labels import editions, jobs
+from labels.errors import BadInput, Conflict
 from labels.ingest import registers, uploads
 from labels.ingest.confined import SheetAsked
 from labels.ingest.fields import FIELDS, guess_mapping, is_value, may_hold_id, resolve_mapping
@@ -46,12 +47,28 @@ class RegisterForm(forms.Form):
         label=_("Licence or terms"), max_length=200, required=False, help_text=_("What you may do with the list.")
     )
 
+    published_on = forms.DateField(
+        label=_("Published on"),
+        required=False,
+        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+        help_text=_("The date the list itself states; left empty, the edition has only the day it was loaded."),
+    )
+
     def __init__(self, project: Project, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.project = project
         self.fields["register"].queryset = project.registers.all()
         if not self.fields["register"].queryset.exists():
             self.fields["register"].widget = forms.HiddenInput()
+
+    def clean_published_on(self) -> date | None:
+        published_on = self.cleaned_data["published_on"]
+        if published_on:
+            try:
+                editions.check_published(published_on)
+            except BadInput as error:
+                raise forms.ValidationError(str(error)) from error
+        return published_on
 
     def clean(self) -> dict:
         cleaned = super().clean()
@@ -77,7 +94,9 @@ class RegisterForm(forms.Form):
         )
         if register.pk is None:
             register.save()
-        return uploads.store(given["file"], project=self.project, user=user, register=register)
+        return uploads.store(
+            given["file"], project=self.project, user=user, register=register, published_on=given["published_on"]
+        )
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -117,7 +136,7 @@ def mapping(request: HttpRequest, project: Project, upload: UUID) -> HttpRespons
         if request.POST.get("action") == "import":
             return _ask(request, found, mapping)
         context |= _preview(found, mapping)
-    except BadInput as error:
+    except (BadInput, Conflict) as error:
         context["problem"] = str(error)
     context |= {"facts": reader.facts, "fields": _fields(reader, chosen, doubts), "columns": _columns(reader, chosen)}
     context |= {"doubts": _counted_doubts(reader, chosen, doubts)}

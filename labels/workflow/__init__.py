@@ -1,10 +1,11 @@
 """Changes of state in the review loop: opening an audit, handing out units, recording and undoing reviews,
-giving gold answers, settling disputes.
+giving gold answers, settling disputes, carrying reviews over when a register changes.
 
 Every verb is one transaction. Rules of judgement that need no database are in labels.rules.
 """
 
 from labels.workflow.adjudicating import record_adjudication
+from labels.workflow.carrying_over import CarriedOver, Moved, carry_over, moved_in
 from labels.workflow.errors import (
     AlreadyExposed,
     AuditClosed,
@@ -22,16 +23,20 @@ __all__ = [
     "APP_VERSION",
     "AlreadyExposed",
     "AuditClosed",
+    "CarriedOver",
     "GivenDecision",
     "GivenImage",
     "GivenJudgement",
     "GivenReview",
+    "Moved",
     "NotInDispute",
     "RejectNeedsLaterImage",
     "RejectNeedsWholeDisc",
     "add_assignments",
+    "carry_over",
     "hand_out",
     "keep_lease",
+    "moved_in",
     "open_cell_search",
     "open_census",
     "record_adjudication",

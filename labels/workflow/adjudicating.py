@@ -36,6 +36,8 @@ def record_adjudication(unit: SampleUnit, adjudicator, given: GivenDecision) -> 
         return known, False
     if unit.audit.closed_at:
         raise AuditClosed(_("This audit is closed: its verdicts are final."))
+    if unit.retired_at:
+        raise NotInDispute(_("The register has moved this record since: its earlier place is not settled any more."))
     if Review.objects.filter(unit=unit, annotator=adjudicator).exists():
         raise NotAllowed(_("You have reviewed this unit yourself: somebody else settles it."))
     asked = ground_truth.cell_outcome_of if unit.grid_cell else ground_truth.outcome_of

@@ -27,6 +27,8 @@ def set_gold(unit: SampleUnit, given_by, given: GivenJudgement) -> GoldAnswer:
         return known
     if unit.audit.closed_at:
         raise AuditClosed(_("This audit is closed: its verdicts are final."))
+    if unit.retired_at:
+        raise Conflict(_("The register has moved this record since: give the gold answer of its present place."))
     if unit.grid_cell:
         raise BadInput(_("Gold answers are given for records, not for grid cells."))
     if Review.objects.filter(unit=unit, annotator=given_by).exists():

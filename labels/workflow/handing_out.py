@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from labels.models import Assignment, Audit, Exposure, SampleUnit
@@ -16,7 +16,8 @@ from labels.workflow.locks import one_at_a_time
 def hand_out(audit: Audit, annotator, *, n: int = 1, queue: str = Queue.SAMPLE) -> list[SampleUnit]:
     """Lease up to `n` units to the annotator, the ones already held first.
 
-    Units whose reviews the annotator has seen are left out, and so are grid cells: the review page shows records only.
+    Units whose reviews the annotator has seen are left out, and so are retired ones and grid cells: the review page
+    shows records only.
     Two callers never get one Assignment (SKIP LOCKED).
     """
     if audit.closed_at or audit.is_of_cells:
@@ -25,6 +26,7 @@ def hand_out(audit: Audit, annotator, *, n: int = 1, queue: str = Queue.SAMPLE) 
     until = timezone.now() + timedelta(seconds=settings.LEASE_S)
     held = list(
         Assignment.objects.filter(~_seen_by(annotator), audit=audit, queue=queue, annotator=annotator)
+        .filter(unit__retired_at__isnull=True)
         .exclude(state=Assignment.State.DONE)
         .select_for_update(of=("self",))
         .order_by("order_key", "pk")[:n]
@@ -43,15 +45,20 @@ def hand_out(audit: Audit, annotator, *, n: int = 1, queue: str = Queue.SAMPLE) 
 
 def _next_free(audit: Audit, annotator, queue: str) -> Assignment | None:
     """The next Assignment nobody holds, of a unit new to this person; its row is locked."""
+    return _free(audit, annotator, queue).select_for_update(skip_locked=True, of=("self",)).first()
+
+
+def _free(audit: Audit, annotator, queue: str) -> QuerySet[Assignment]:
     mine = Assignment.objects.filter(unit=OuterRef("unit"), annotator=annotator)
     open_to_all = Q(state=Assignment.State.OPEN, annotator__isnull=True)
     let_go = Q(leased_until__lt=timezone.now())
+    # Done ones are neither of the two, and saying so lets the index of what is not done give them in order: else all
+    # open rows are sorted at each hand-out (470 ms where 150,000 are open, 0.3 ms with it).
+    not_done = ~Q(state=Assignment.State.DONE)
     return (
-        Assignment.objects.filter(open_to_all | let_go, audit=audit, queue=queue)
-        .filter(~Exists(mine), ~_seen_by(annotator))
+        Assignment.objects.filter(open_to_all | let_go, not_done, audit=audit, queue=queue)
+        .filter(~Exists(mine), ~_seen_by(annotator), unit__retired_at__isnull=True)
         .order_by("order_key", "pk")
-        .select_for_update(skip_locked=True, of=("self",))
-        .first()
     )
 
 

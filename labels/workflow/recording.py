@@ -39,7 +39,8 @@ def record_review(unit: SampleUnit, annotator, given: GivenReview) -> tuple[Revi
     """Keep one verdict; (review, whether it is new). Resent under its uuid it stays one row.
 
     A further verdict of the same person on the unit supersedes the earlier one. A verdict that comes after its lease
-    ran out is kept all the same. Raises BadInput, NotAllowed or Conflict with a sentence.
+    ran out is kept all the same, and so is one on a unit that was retired meanwhile: it counts for that unit only.
+    Raises BadInput, NotAllowed or Conflict with a sentence.
     """
     one_at_a_time("review", unit.pk, annotator.pk)
     known = Review.objects.filter(uuid=given.uuid).first()
@@ -196,8 +197,12 @@ def retract_review(review: Review, annotator, *, uuid: UUID) -> tuple[Retraction
     if Review.objects.filter(supersedes=review).exists():
         raise Conflict(_("A later verdict of yours already replaced this one."))
     retraction = Retraction.objects.create(uuid=uuid, review=review)
+    given = Assignment.objects.filter(review=review)
+    if review.unit.retired_at:  # nobody is asked to look there any more
+        given.delete()
+        return retraction, True
     now = timezone.now()
-    Assignment.objects.filter(review=review).update(
+    given.update(
         state=Assignment.State.LEASED,
         review=None,
         leased_at=now,

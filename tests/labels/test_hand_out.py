@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from labels import access, workflow
 from labels.models import Assignment, Exposure
+from labels.workflow import handing_out
 from tests.factories import make_record, make_register
 
 
@@ -25,6 +26,14 @@ def test_it_gives_the_same_units_until_they_are_judged(project, annotator):
     first = workflow.hand_out(audit, annotator, n=3)
     assert len(set(first)) == 3
     assert workflow.hand_out(audit, annotator, n=3) == first
+
+
+def test_the_next_unit_comes_from_the_index_of_what_is_not_done(project, annotator):
+    """Sorting all open rows at each hand-out made an audit of 50,000 units wait half a second."""
+    audit = census(project, 3)
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off")
+    assert "assignment_open" in handing_out._free(audit, annotator, "sample")[:1].explain()
 
 
 def test_two_people_get_different_units(project, annotator, second_annotator):

@@ -49,6 +49,7 @@ ROUTES = {
     "labels:register": ("view_register", "GET"),
     "labels:records": ("view_register", "GET"),
     "labels:edition": ("view_register", "GET"),
+    "labels:edition_withdraw": ("import_register", "POST"),
     "labels:refused_csv": ("view_register", "GET"),
     "labels:record": ("view_register", "GET"),
     "labels:mapping": ("import_register", "GET"),

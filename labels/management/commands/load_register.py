@@ -7,12 +7,13 @@ from django.core.management.base import CommandParser
 from django.db import transaction
 from django.utils.text import slugify
 
+from labels import editions, workflow
 from labels.errors import BadInput
 from labels.ingest import registers
 from labels.ingest.fields import FIELD_NAMES, POSITION, parse_choices
 from labels.ingest.readers import Facts, file_sha256, open_rows
 from labels.ingest.reports import write_report
-from labels.management.progress import ProjectCommand
+from labels.management.progress import ProjectCommand, date_argument
 from labels.models import Edition, Job, Project, Register
 
 SHOWN_REFUSALS = 20
@@ -38,6 +39,9 @@ class Command(ProjectCommand):
         parser.add_argument("--name", help="the register's name, when it is made")
         parser.add_argument("--publisher", help="who publishes the register")
         parser.add_argument("--licence", help="the terms it came under")
+        parser.add_argument(
+            "--published", type=date_argument, metavar="DATE", help="when the list was published, as 2021-06-30"
+        )
         parser.add_argument("--dry-run", action="store_true", help="store nothing; say what would happen")
         parser.add_argument("--report", type=Path, metavar="FILE.csv", help="write the refused rows to this file")
 
@@ -49,6 +53,8 @@ class Command(ProjectCommand):
 
     def work(self, project: Project, options: dict) -> None:
         path, slug = options["file"], _register_slug(options)
+        if options["published"]:
+            editions.check_published(options["published"])
         known = project.registers.filter(slug=slug).first()
         chosen = parse_choices(options["map"]) | ({"crs": options["crs"]} if options["crs"] else {})
         sheet = options["sheet"] or chosen.get("sheet") or (known.column_mapping.get("sheet") if known else "")
@@ -81,13 +87,23 @@ class Command(ProjectCommand):
         self.stdout.write(str(registers.unchanged_tally(known) if known else found.tally))
 
     def _load(self, project: Project, register: Register, mapping: dict[str, str], options: dict) -> None:
-        parameters = registers.parameters_of(register, mapping, path=options["file"])
-        job = self.run_job(project, Job.Kind.LOAD_REGISTER, register.slug, parameters)
+        parameters = registers.parameters_of(register, mapping, path=options["file"], published_on=options["published"])
+        left = editions.left_behind(register, Job.Kind.LOAD_REGISTER, parameters)
+        job = self.run_job(project, Job.Kind.LOAD_REGISTER, register.slug, parameters, left_behind=left)
         edition = Edition.objects.get(pk=job.result["edition"])
         self._say_unread(job.result["unread_words"])
         self._say_refusals(list(registers.refused_rows(edition)), options["report"])
         if job.result["n_unlocated"]:
             self.stdout.write(f"{job.result['n_unlocated']} rows state no position; kept without one.")
+        if job.result["n_vanished"]:
+            n = job.result["n_vanished"]
+            self.stdout.write(f"{n} records of the edition before are not in this one; they stay, marked so.")
+        if later := edition.published_later():
+            self.stdout.write(
+                f"Edition {later.number} was published later than this one; the latest import counts all the same."
+            )
+        for sentence in workflow.CarriedOver(**job.result["carried"]).sentences():
+            self.stdout.write(sentence)
         self.stdout.write(job.result["sentence"])
 
     def _say_unread(self, unread: dict[str, dict[str, int]]) -> None:
