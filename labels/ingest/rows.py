@@ -9,7 +9,7 @@ from datetime import date
 from django.contrib.gis.geos import MultiPolygon
 from django.utils.translation import gettext as _
 
-from labels.ingest import coordinates, dates, shapes, utm, words
+from labels.ingest import coordinates, dates, row_flags, shapes, utm, words
 from labels.ingest.coordinates import Position
 from labels.ingest.fields import is_value
 from labels.ingest.readers import RawRow
@@ -73,7 +73,6 @@ class RowReader:
 
     def _read(self, raw: RawRow) -> Observed:
         values = raw.values
-        row_flags: list[str] = []
         lon, lat, polygon = self._position(raw)
         observed_on, date_precision = self._date(values, raw.is_spreadsheet)
         method = self._text("location_method", values)
@@ -112,7 +111,9 @@ class RowReader:
             trade_status=trade,
             legal_status_code=legal_code,
             trade_status_code=trade_code,
-            row_flags=row_flags,
+            row_flags=row_flags.of_row(
+                self.mapping, values, raw.geometry, is_located=lon is not None or polygon is not None
+            ),
             attributes=attributes,
         )
 
