@@ -7,6 +7,7 @@ its very place, only the same name does.
 """
 
 from collections.abc import Iterator
+from math import cos, radians
 
 from django.db import connection
 
@@ -28,10 +29,12 @@ THRESHOLDS = {
 TABLES = ("near_record", "near_side", "near_crowd", "near_pair", "doubt_repeated")
 DROP = "DROP TABLE IF EXISTS " + ", ".join(f"pg_temp.{name}" for name in TABLES)
 
-MIDDLE = """
-SELECT coalesce(cos(radians((ST_YMin(extent) + ST_YMax(extent)) / 2)), 1) FROM (
-    SELECT ST_Extent(reported_point) AS extent FROM labels_placement WHERE register_id = ANY(%(asked)s)
-) AS all_records
+# Of the whole project, so that a register alone is searched in the same plane as all of them.
+PLANE = """
+SELECT coalesce(cos(radians((south + north) / 2)), 1), coalesce(greatest(abs(south), abs(north)), 0) FROM (
+    SELECT ST_YMin(ST_Extent(reported_point)) AS south, ST_YMax(ST_Extent(reported_point)) AS north
+    FROM labels_placement WHERE register_id = ANY(%s)
+) AS extent
 """
 
 # `spot` is the position in a plane whose longitudes are shrunk by one factor: what is nearest there is nearest on the
@@ -41,25 +44,29 @@ CREATE TEMP VIEW near_located AS
 SELECT placement.site_record_id AS id, placement.register_id, placement.observation_id,
        placement.reported_point::geography AS place, register.duplicate_radius_m AS radius_m,
        ST_MakePoint(ST_X(placement.reported_point) * %(shrinking)s, ST_Y(placement.reported_point)) AS spot,
-       %(radius_m)s * 1.01 / 110574 AS up,
+       greatest(1e-9, %(radius_m)s * 1.01 / 110574) AS up,
        %(radius_m)s * 1.01 / 110574 * %(shrinking)s
            / greatest(0.01, cos(radians(least(89.0, abs(ST_Y(placement.reported_point)) + 0.1)))) AS across
 FROM labels_placement placement JOIN labels_register register ON register.id = placement.register_id
 WHERE placement.reported_point IS NOT NULL
 """
 
-# Of other registers come only the records that matter: within two radii of one that was asked about.
+# Numbered along a curve through the plane: neighbours follow each other, and what is read for one is there for the
+# next. Of other registers come only those that matter, within two radii of one that was asked about.
 RECORDS = """
 CREATE TEMP TABLE near_record AS
-SELECT located.*, true AS is_asked FROM near_located located WHERE register_id = ANY(%(asked)s);
+SELECT located.*, true AS is_asked, row_number() OVER (ORDER BY spot) AS number
+FROM near_located located WHERE register_id = ANY(%(asked)s);
 CREATE INDEX ON near_record USING gist (spot);
-CREATE UNIQUE INDEX ON near_record (id);
 ANALYZE near_record;
 INSERT INTO near_record
-SELECT located.*, false AS is_asked FROM near_located located
+SELECT located.*, false, row_number() OVER (ORDER BY spot) + (SELECT count(*) FROM near_record)
+FROM near_located located
 WHERE register_id = ANY(%(others)s) AND EXISTS (
     SELECT FROM near_record asked WHERE asked.spot && ST_Expand(located.spot, located.across * 2, located.up * 2)
 );
+CREATE UNIQUE INDEX ON near_record (id);
+CREATE UNIQUE INDEX ON near_record (number);
 ANALYZE near_record;
 DROP VIEW near_located
 """
@@ -69,8 +76,6 @@ CREATE TEMP TABLE near_side (
     record_id bigint, other_id bigint, metres float8, rank int, is_crowded boolean, is_stacked boolean
 )
 """
-
-NEXT_BATCH = "SELECT count(*), max(id) FROM (SELECT id FROM near_record WHERE id > %s ORDER BY id LIMIT %s) AS batch"
 
 # The index gives the nearest in order and within the box, so that a clump of thousands costs no more than its first
 # few. One more than is compared tells a crowd.
@@ -87,7 +92,8 @@ CROSS JOIN LATERAL (
         ORDER BY neighbour.spot <-> record.spot LIMIT %(nearest)s + 2
     ) AS nearest WHERE id <> record.id
 ) AS other
-WHERE record.id > %(after)s AND record.id <= %(upto)s AND other.metres <= greatest(record.radius_m, other.radius_m)
+WHERE record.number > %(after)s AND record.number <= %(upto)s
+  AND other.metres <= greatest(record.radius_m, other.radius_m)
 WINDOW of_record AS (PARTITION BY record.id)
 """
 
@@ -96,11 +102,10 @@ WINDOW of_record AS (PARTITION BY record.id)
 CROWD = """
 CREATE TEMP TABLE near_crowd AS
 SELECT record.id, record.radius_m, record.place, labels_folded(observation.name) AS name,
-       floor(ST_X(record.spot) / square.across)::int AS x, floor(ST_Y(record.spot) / square.up)::int AS y
+       floor(ST_X(record.spot) / %(square_across)s)::int AS x, floor(ST_Y(record.spot) / record.up)::int AS y
 FROM (SELECT DISTINCT record_id FROM near_side WHERE is_crowded) AS crowded
 JOIN near_record record ON record.id = crowded.record_id
-JOIN labels_observation observation ON observation.id = record.observation_id
-CROSS JOIN (SELECT max(across) AS across, max(up) AS up FROM near_record) AS square;
+JOIN labels_observation observation ON observation.id = record.observation_id;
 CREATE INDEX ON near_crowd (name, x, y, id);
 ANALYZE near_crowd;
 INSERT INTO near_side
@@ -119,13 +124,14 @@ CROSS JOIN LATERAL (
 WHERE record.name <> ALL(%(blanks)s)
 """
 
-# A pair seen from both sides counts as from the side that knows more. A name that says nothing is none.
+# A pair seen from both sides counts as from the side that allows more; rank 0 is a namesake in a crowd. A name that
+# says nothing is none.
 PAIRS = """
 CREATE TEMP TABLE near_pair AS
 WITH side AS (
     SELECT least(record_id, other_id) AS first_id, greatest(record_id, other_id) AS second_id, min(metres) AS metres,
            bool_and(is_crowded) AS is_crowded, bool_and(is_stacked) AS is_stacked
-    FROM near_side WHERE rank <= %(nearest)s GROUP BY 1, 2
+    FROM near_side WHERE rank = 0 OR (rank <= %(nearest)s AND NOT is_stacked) GROUP BY 1, 2
 ), named AS (
     SELECT side.*, first.register_id <> second.register_id AS is_across,
            nullif(CASE WHEN first_name = ANY(%(blanks)s) THEN '' ELSE first_name END, '') AS first_name,
@@ -167,24 +173,23 @@ def search(registers: list[Register], asked: list[int]) -> Iterator[tuple[int, i
     how many of the records were compared, and of how many."""
     others = [register.pk for register in registers if register.pk not in asked]
     told = THRESHOLDS | {"asked": asked, "others": others, "registers": asked}
-    told["radius_m"] = max((register.duplicate_radius_m for register in registers), default=0)
+    radius_m = max((register.duplicate_radius_m for register in registers), default=0)
+    shrinking, far_lat = run(PLANE, [[register.pk for register in registers]]).fetchone()
+    narrowest = max(0.01, cos(radians(min(89.0, far_lat + 0.1))))
+    told |= {"radius_m": radius_m, "shrinking": shrinking}
+    told["square_across"] = max(radius_m * 1.01 / 110574 * shrinking / narrowest, 1e-9)
     run(DROP)
-    told["shrinking"] = run(MIDDLE, told).fetchone()[0]
     for statement in (LOCATED, RECORDS, SIDE_TABLE):
         run(statement, told)
     n_total = run("SELECT count(*) FROM near_record").fetchone()[0]
-    n_done, after = 0, 0
-    while True:
-        n_batch, upto = run(NEXT_BATCH, [after, BATCH_RECORDS]).fetchone()
-        if not n_batch:
-            break
+    for after in range(0, n_total, BATCH_RECORDS):
+        upto = min(after + BATCH_RECORDS, n_total)
         run(SIDES, told | {"after": after, "upto": upto})
-        n_done, after = n_done + n_batch, upto
-        yield n_done, n_total
+        yield upto, n_total
     run("ANALYZE near_side")
     for statement in (CROWD, REPEATED, PAIRS):
         run(statement, told)
-        yield n_done, n_total
+        yield n_total, n_total
 
 
 def n_crowded() -> int:

@@ -48,7 +48,7 @@ def flag_records(
     in one short transaction at the end.
     """
     project = register.project if register else project
-    registers = [register] if register else list(project.registers.order_by("pk"))
+    registers = list(project.registers.filter(pk=register.pk) if register else project.registers.order_by("pk"))
     n_steps = 8 + 1 + len(RULES) + 1
     if job:
         job.begin(_("looking for what seems wrong"), n_steps)
