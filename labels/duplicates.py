@@ -7,6 +7,7 @@ rows that repeat an id and a date with another position or spelling. The search 
 from django.db import connection, transaction
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from labels import near_records
 from labels.errors import BadInput
@@ -100,10 +101,11 @@ def ask_search(project: Project, *, requested_by=None) -> Job:
 def search_again(job: RunningJob) -> dict:
     found = find_duplicates(project=job.job.project, job=job)
     n_pairs = sum(found[reason] for reason in DuplicatePair.Reason.values)
-    sentence = _("%(pairs)s pairs may be one site; %(across)s of them are in two registers.") % {
-        "pairs": n_pairs,
-        "across": found["across"],
-    }
+    sentence = ngettext(
+        "%(pairs)s pair of records may be one site; %(across)s in two registers.",
+        "%(pairs)s pairs of records may be one site; %(across)s in two registers.",
+        n_pairs,
+    ) % {"pairs": n_pairs, "across": found["across"]}
     return found | {"sentence": sentence}
 
 

@@ -77,8 +77,8 @@ def _find(project: Project, registers: list[Register]) -> Iterator:
 
 @transaction.atomic
 def _write(registers: list[int], job: RunningJob | None) -> dict[str, int]:
-    if job:
-        job.still_mine()
     run(FORGET, {"registers": registers})
     run(WRITE)
+    if job:
+        job.still_mine()
     return dict(run("SELECT code, count(*) FROM doubt_found GROUP BY code ORDER BY code").fetchall())

@@ -251,7 +251,7 @@ def test_a_job_searches_the_whole_project(project, register, django_capture_on_c
     at(register, 0, "Kala"), at(register, 100, "Kala")
     job = jobs.run(duplicates.ask_search(project).pk)
     assert job.state == Job.State.DONE, job.error
-    assert job.result["sentence"] == "1 pairs may be one site; 0 of them are in two registers."
+    assert job.result["sentence"] == "1 pair of records may be one site; 0 in two registers."
     assert DuplicatePair.objects.count() == 1
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_locks WHERE classid = %s AND pid = pg_backend_pid()", [duplicates.LOCK])
