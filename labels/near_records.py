@@ -26,7 +26,7 @@ THRESHOLDS = {
     "blanks": sorted(BLANKS),
 }
 
-TABLES = ("near_record", "near_side", "near_crowd", "near_pair", "doubt_repeated")
+TABLES = ("near_record", "near_stack", "near_side", "near_crowd", "near_pair", "doubt_repeated")
 DROP = "DROP TABLE IF EXISTS " + ", ".join(f"pg_temp.{name}" for name in TABLES)
 
 # Of the whole project, so that a register alone is searched in the same plane as all of them.
@@ -70,6 +70,14 @@ DROP VIEW near_located
 
 NEXT_BATCH = "SELECT count(*), max(id) FROM (SELECT id FROM near_record WHERE id > %s ORDER BY id LIMIT %s) AS batch"
 
+# Points that hold more records than are compared: of these only the names count, and nobody need look for the nearest.
+STACKS = """
+CREATE TEMP TABLE near_stack AS
+SELECT ST_X(spot) AS x, ST_Y(spot) AS y FROM near_record GROUP BY 1, 2 HAVING count(*) > %(nearest)s + 1;
+CREATE INDEX ON near_stack (x, y);
+ANALYZE near_stack
+"""
+
 SIDE_TABLE = """
 CREATE TEMP TABLE near_side (
     record_id bigint, other_id bigint, metres float8, rank int, is_crowded boolean, is_stacked boolean
@@ -92,6 +100,7 @@ CROSS JOIN LATERAL (
     ) AS nearest WHERE id <> record.id
 ) AS other
 WHERE record.id > %(after)s AND record.id <= %(upto)s
+  AND NOT EXISTS (SELECT FROM near_stack WHERE x = ST_X(record.spot) AND y = ST_Y(record.spot))
   AND other.metres <= greatest(record.radius_m, other.radius_m)
 WINDOW of_record AS (PARTITION BY record.id)
 """
@@ -102,14 +111,17 @@ CROWD = """
 CREATE TEMP TABLE near_crowd AS
 SELECT record.id, record.radius_m, record.place, labels_folded(observation.name) AS name,
        floor(ST_X(record.spot) / %(square_across)s)::int AS x, floor(ST_Y(record.spot) / record.up)::int AS y
-FROM (SELECT DISTINCT record_id FROM near_side WHERE is_crowded) AS crowded
-JOIN near_record record ON record.id = crowded.record_id
+FROM (
+    SELECT record_id AS id FROM near_side WHERE is_crowded
+    UNION SELECT id FROM near_record JOIN near_stack ON x = ST_X(spot) AND y = ST_Y(spot)
+) AS crowded
+JOIN near_record record ON record.id = crowded.id
 JOIN labels_observation observation ON observation.id = record.observation_id;
 CREATE INDEX ON near_crowd (name, x, y, id);
 ANALYZE near_crowd;
 INSERT INTO near_side
 SELECT record.id, other.id, other.metres, 0, true, true
-FROM near_crowd record
+FROM near_crowd record JOIN (SELECT name FROM near_crowd GROUP BY name HAVING count(*) > 1) AS shared USING (name)
 CROSS JOIN (VALUES (-1), (0), (1)) AS step_x(x) CROSS JOIN (VALUES (-1), (0), (1)) AS step_y(y)
 CROSS JOIN LATERAL (
     SELECT id, metres FROM (
@@ -123,8 +135,8 @@ CROSS JOIN LATERAL (
 WHERE record.name <> ALL(%(blanks)s)
 """
 
-# A pair seen from both sides counts as from the side that allows more; rank 0 is a namesake in a crowd. A name that
-# says nothing is none.
+# Some scripts have no trigrams: equal names are alike whatever they are written in. A pair seen from both sides counts
+# as from the side that allows more; rank 0 is a namesake in a crowd. A name that says nothing is none.
 PAIRS = """
 CREATE TEMP TABLE near_pair AS
 WITH side AS (
@@ -143,7 +155,9 @@ WITH side AS (
                         OFFSET 0) AS folded
     WHERE first.is_asked OR second.is_asked
 ), compared AS (
-    SELECT named.*, similarity(first_name, second_name)::float8 AS likeness FROM named
+    SELECT named.*, CASE WHEN first_name = second_name THEN 1
+                         ELSE similarity(first_name, second_name)::float8 END AS likeness
+    FROM named
 )
 SELECT first_id, second_id, NULL::bigint AS first_observation_id, NULL::bigint AS second_observation_id,
        reason, is_across, metres, likeness
@@ -155,16 +169,14 @@ CROSS JOIN LATERAL (
 WHERE CASE WHEN is_stacked THEN first_name = second_name WHEN is_crowded THEN reason <> 'near' ELSE true END
 UNION ALL
 SELECT site_record_id, site_record_id, first_id, second_id, 'repeated_id', false, metres,
-       similarity(first_folded, second_folded)::float8
+       CASE WHEN first_folded = second_folded THEN 1 ELSE similarity(first_folded, second_folded)::float8 END
 FROM doubt_repeated;
 CREATE INDEX ON near_pair (first_id, second_id);
 ANALYZE near_pair
 """
 
 
-CROWDED = """
-SELECT count(DISTINCT record_id) FROM near_side JOIN near_record ON id = record_id WHERE is_crowded AND is_asked
-"""
+CROWDED = "SELECT count(*) FROM near_crowd JOIN near_record USING (id) WHERE is_asked"
 
 
 def search(registers: list[Register], asked: list[int]) -> Iterator[tuple[int, int]]:
@@ -178,7 +190,7 @@ def search(registers: list[Register], asked: list[int]) -> Iterator[tuple[int, i
     told |= {"radius_m": radius_m, "shrinking": shrinking}
     told["square_across"] = max(radius_m * 1.01 / 110574 * shrinking / narrowest, 1e-9)
     run(DROP)
-    for statement in (LOCATED, RECORDS, SIDE_TABLE):
+    for statement in (LOCATED, RECORDS, STACKS, SIDE_TABLE):
         run(statement, told)
     n_total = run("SELECT count(*) FROM near_record").fetchone()[0]
     n_done, after = 0, 0

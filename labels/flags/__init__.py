@@ -8,7 +8,7 @@ from labels.flags.asking import (
     split_of_region_unlike,
     unknown_regions,
 )
-from labels.flags.making import flag_records
+from labels.flags.making import flag_records, preview_flags
 
 __all__ = [
     "can_tell_outside",
@@ -16,6 +16,7 @@ __all__ = [
     "flag_records",
     "flags_of",
     "not_in_latest_edition",
+    "preview_flags",
     "split_of_region_unlike",
     "unknown_regions",
 ]

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
-from labels.flags.repeated import REPEATED
 from labels.flags.rules import RULES, THRESHOLDS
-from labels.flags.surroundings import clear_away, lay_out, run
+from labels.flags.sources import PLACED, Source, staged
+from labels.flags.surroundings import N_STEPS, clear_away, lay_out, run
 from labels.jobs import RunningJob
 from labels.models import Project, Register
 
@@ -49,13 +49,13 @@ def flag_records(
     """
     project = register.project if register else project
     registers = list(project.registers.filter(pk=register.pk) if register else project.registers.order_by("pk"))
-    n_steps = 8 + 1 + len(RULES) + 1
     if job:
-        job.begin(_("looking for what seems wrong"), n_steps)
+        job.begin(_("looking for what seems wrong"), N_STEPS + len(RULES) + 1)
     key = [LOCK, project.pk % 2**31]
     run("SELECT pg_advisory_lock(%s, %s)", key)
     try:
-        for step, _cursor in enumerate(_find(project, registers), start=1):
+        told = {"registers": [register.pk for register in registers]}
+        for step, _cursor in enumerate(_find(project, registers, PLACED, told), start=1):
             if job:
                 job.progress(step)
         return _write([register.pk for register in registers], job)
@@ -65,13 +65,26 @@ def flag_records(
             run("SELECT pg_advisory_unlock(%s, %s)", key)
 
 
-def _find(project: Project, registers: list[Register]) -> Iterator:
-    told = THRESHOLDS | {"registers": [register.pk for register in registers]}
-    yield from lay_out(project.pk, registers)
-    yield run(REPEATED, told)
+def preview_flags(table: str, *, project: Project | None, register: Register | None) -> dict[str, int]:
+    """How many staged rows of a file would be flagged, by code; stores nothing.
+
+    `table` is one of labels.ingest.staging. Without a project yet there are no areas, and nothing is said of regions.
+    """
+    registers = [register] if register else []
+    told = {"register": register.pk if register else 0}
+    try:
+        for _cursor in _find(project, registers, staged(table), told):
+            pass
+        return _counts()
+    finally:
+        clear_away()
+
+
+def _find(project: Project | None, registers: list[Register], source: Source, told: dict) -> Iterator:
+    yield from lay_out(project.pk if project else None, registers, source, told)
     run(FOUND)
     for code, rule in RULES.items():
-        yield run(FIND.replace("RULE", rule), told | {"code": code})
+        yield run(FIND.replace("RULE", rule), THRESHOLDS | {"code": code})
     yield run("CREATE INDEX ON doubt_found (site_record_id, code); ANALYZE doubt_found")
 
 
@@ -81,4 +94,8 @@ def _write(registers: list[int], job: RunningJob | None) -> dict[str, int]:
     run(WRITE)
     if job:
         job.still_mine()
+    return _counts()
+
+
+def _counts() -> dict[str, int]:
     return dict(run("SELECT code, count(*) FROM doubt_found GROUP BY code ORDER BY code").fetchall())

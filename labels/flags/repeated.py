@@ -36,3 +36,20 @@ FROM stated
 WHERE id <> first_id
   AND (NOT point = first_point OR (name <> first_name AND name <> '' AND first_name <> ''))
 """
+
+# The same of staged rows; the first row of an id and date stands for the record.
+REPEATED_STAGED = """
+CREATE TEMP TABLE doubt_repeated AS
+WITH stated AS (
+    SELECT file_row, observed_on, point, name, first_value(file_row) OVER first_row AS first_id,
+           first_value(point) OVER first_row AS first_point, first_value(name) OVER first_row AS first_name
+    FROM (
+        SELECT file_row, source_id, observed_on, ST_MakePoint(lon, lat) AS point, btrim(name) AS name
+        FROM {table} WHERE refused_reason IS NULL AND source_id IS NOT NULL AND observed_on IS NOT NULL
+    ) AS staged
+    WINDOW first_row AS (PARTITION BY source_id, observed_on ORDER BY file_row)
+)
+SELECT first_id AS site_record_id, observed_on FROM stated
+WHERE file_row <> first_id
+  AND (NOT point = first_point OR (name <> first_name AND name <> '' AND first_name <> ''))
+"""

@@ -97,21 +97,19 @@ WHERE variant.kind = 'minutes' AND in_stated AND stated_m > %(near_border_m)s AN
   AND register_id NOT IN (SELECT register_id FROM evident)
 """
 
-# Few centres, many records: the records' own index is asked once for each centre.
+# Few centres, many records: the index of the records is asked once for each centre.
 CENTROID = """
-SELECT DISTINCT ON (placement.site_record_id)
-       placement.site_record_id, placement.register_id, jsonb_build_object('area', centre.name)
+SELECT DISTINCT ON (record.id) record.id, record.register_id, jsonb_build_object('area', centre.name)
 FROM (
     SELECT doubt_area.name, level, centre.point, %(centre_m)s * 1.01 / 110574 AS up,
            %(centre_m)s * 1.01 / 110574 / greatest(0.01, cos(radians(ST_Y(centre.point)))) AS across
     FROM doubt_area JOIN labels_referencearea area USING (id)
     CROSS JOIN LATERAL (VALUES (ST_Centroid(geometry)), (ST_PointOnSurface(geometry))) AS centre(point)
 ) AS centre
-JOIN labels_placement placement
-    ON placement.register_id = ANY(%(registers)s)
-    AND placement.reported_point && ST_Expand(centre.point, centre.across, centre.up)
-    AND ST_Distance(placement.reported_point::geography, centre.point::geography) <= %(centre_m)s
-ORDER BY placement.site_record_id, centre.level DESC, centre.name
+JOIN doubt_record record
+    ON record.point && ST_Expand(centre.point, centre.across, centre.up)
+    AND ST_Distance(record.point::geography, centre.point::geography) <= %(centre_m)s
+ORDER BY record.id, centre.level DESC, centre.name
 """
 
 # A stated name that nobody knows counts where another column of the row names the region it lies in: that column and
@@ -141,10 +139,10 @@ SELECT record.id, register_id, jsonb_build_object(
 FROM doubt_record record
 JOIN doubt_word USING (register_id, stated) JOIN telling USING (register_id)
 JOIN region ON region.id = coalesce(record.region_id, record.admin_area_id)
-JOIN labels_observation observation ON observation.id = record.observation_id
-WHERE areas IS NULL AND CASE WHEN strpos(lower(public.unaccent(observation.attributes::text)), region.longest) > 0
+JOIN doubt_row AS cells ON cells.id = record.observation_id
+WHERE areas IS NULL AND CASE WHEN strpos(lower(public.unaccent(cells.attributes::text)), region.longest) > 0
     THEN EXISTS (
-        SELECT FROM jsonb_each_text(observation.attributes) AS cell(key, said)
+        SELECT FROM jsonb_each_text(cells.attributes) AS cell(key, said)
         WHERE length(said) <= 300 AND labels_folded(said) = region.folded
     ) ELSE false END
 """

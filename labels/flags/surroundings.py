@@ -6,6 +6,7 @@ state, the records, and those of them that lie where they should not.
     doubt_old     folded name of a retired layer that no current area has
     doubt_part    areas cut into small parts, which answer "which area holds this point" quickly
     doubt_record  records with their current position and stated region
+    doubt_row     every cell of a record's current row (a view)
     doubt_word    each stated region of a register and the current areas of that name
     doubt_astray  records outside every area, or outside the region they state
     doubt_variant where an astray record would lie with its axes, signs or decimals read otherwise
@@ -16,11 +17,14 @@ from collections.abc import Iterator
 
 from django.db import connection
 
+from labels.flags.sources import Source
 from labels.ingest.headers import BLANKS
 from labels.models import Register
 
 TABLES = ("area", "name", "old", "part", "record", "word", "astray", "variant", "found", "repeated")
-DROP = "DROP TABLE IF EXISTS " + ", ".join(f"pg_temp.doubt_{table}" for table in TABLES)
+DROP = "DROP VIEW IF EXISTS pg_temp.doubt_row; DROP TABLE IF EXISTS " + ", ".join(
+    f"pg_temp.doubt_{table}" for table in TABLES
+)
 
 # Properties of areas that hold another name of theirs.
 OTHER_NAMES = (
@@ -30,7 +34,7 @@ OTHER_NAMES = (
 
 AREAS = """
 CREATE TEMP TABLE doubt_area AS
-SELECT area.id, area.name, layer.level, labels_folded(area.name) AS folded, area.code, area.attributes
+SELECT area.id, area.name, layer.level, labels_folded(area.name) AS folded, area.code, area.attributes, area.area_km2
 FROM labels_referencearea area JOIN labels_referencelayer layer ON layer.id = area.layer_id
 WHERE layer.project_id = %(project)s AND layer.kind = 'admin' AND layer.retired_at IS NULL
 """
@@ -73,22 +77,6 @@ CREATE INDEX ON doubt_part USING gist (part);
 CREATE INDEX ON doubt_part USING gist (flat);
 CREATE INDEX ON doubt_part (area_id);
 ANALYZE doubt_part
-"""
-
-# At least two decimals on both axes; both fractions below .60, as those of minutes are.
-RECORDS = """
-CREATE TEMP TABLE doubt_record AS
-SELECT record.*, abs(lon * 10 - round(lon * 10)) > 1e-6 AND abs(lat * 10 - round(lat * 10)) > 1e-6 AS has_decimals,
-       abs(lon) - trunc(abs(lon)) < 0.6 AND abs(lat) - trunc(abs(lat)) < 0.6 AS is_below_sixty
-FROM (
-    SELECT placement.site_record_id AS id, placement.register_id, placement.observation_id,
-           placement.reported_point AS point, ST_X(placement.reported_point) AS lon,
-           ST_Y(placement.reported_point) AS lat, placement.region_id, placement.admin_area_id,
-           observation.stated_region AS stated, observation.row_flags
-    FROM labels_placement placement JOIN labels_observation observation ON observation.id = placement.observation_id
-    WHERE placement.register_id = ANY(%(registers)s)
-) AS record;
-ANALYZE doubt_record
 """
 
 # A register's own words for its regions come before the areas' names.
@@ -161,18 +149,23 @@ WHERE abs(variant.lat) <= 90
 """
 
 
-def lay_out(project_id: int, registers: list[Register]) -> Iterator[str]:
+def lay_out(project_id: int | None, registers: list[Register], source: Source, told: dict) -> Iterator[str]:
     """Make the tables one after the other; yields after each, so that the caller can say how far it is."""
-    told = {"project": project_id, "registers": [register.pk for register in registers]}
     run(DROP)
-    for statement in (AREAS, OLD, RECORDS):
-        yield run(statement, told)
+    for statement in (AREAS, OLD):
+        yield run(statement, {"project": project_id})
     yield run(NAMES, {"other_names": OTHER_NAMES})
-    yield run(WORDS, {"own": json.dumps(_own_words(registers)), "blanks": sorted(BLANKS)})
     shrinking = run(SHRINKING).fetchone()[0] or 1.0
     yield run(PARTS, {"shrinking": shrinking})
+    yield run(source.records, told)
+    yield run(source.rows)
+    yield run(source.repeated, told)
+    yield run(WORDS, {"own": json.dumps(_own_words(registers)), "blanks": sorted(BLANKS)})
     yield run(ASTRAY, {"shrinking": shrinking})
     yield run(VARIANTS)
+
+
+N_STEPS = 10
 
 
 def _own_words(registers: list[Register]) -> list[dict]:

@@ -8,6 +8,9 @@ import pytest
 from django.core.management import call_command
 
 from labels import duplicates, flags, geodesic
+from labels.ingest.readers import open_rows
+from labels.ingest.rows import RowReader
+from labels.ingest.staging import Staging
 from labels.models import DuplicatePair, Observation, RecordFlag, RefusedRow, Register
 
 pytestmark = pytest.mark.django_db
@@ -146,6 +149,23 @@ def test_a_value_mapping_of_new_to_old_provinces_is_followed(messy):
     found = flags.flag_records(register=messy)
     assert "region_unknown" not in found
     assert found["axes_swapped"] == 21 and found["sign_lost"] == 11
+
+
+def test_flags_can_be_counted_before_anything_is_stored(shared_data):
+    """A row counts as a record of its own then, also those of one id."""
+    path = shared_data / "asm_records" / MESSY
+    register = load(path, "messy", "--map", "source_id=Code site")
+    load_provinces(shared_data)
+    stored = flags.flag_records(register=register)
+    reader, table = open_rows(path), Staging("staging_preview", temporary=True)
+    rows = RowReader(register.column_mapping, register.value_mapping)
+    table.create()
+    table.copy((raw.file_row, rows.read(raw)) for raw in reader.rows())
+    found = flags.preview_flags("staging_preview", project=register.project, register=register)
+    assert found == stored | {"region_unknown": 76, "lattice": 2}
+    unknown = flags.preview_flags("staging_preview", project=None, register=None)
+    assert unknown == {"lattice": 2, "repeated_id": 14, "zero_position": 5}
+    table.drop()
 
 
 def test_the_22_duplicates_are_proposed(messy, truth):
