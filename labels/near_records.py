@@ -27,7 +27,9 @@ THRESHOLDS = {
 }
 
 TABLES = ("near_record", "near_stack", "near_side", "near_crowd", "near_pair", "doubt_repeated")
-DROP = "DROP TABLE IF EXISTS " + ", ".join(f"pg_temp.{name}" for name in TABLES)
+DROP = "DROP VIEW IF EXISTS pg_temp.near_located; DROP TABLE IF EXISTS " + ", ".join(
+    f"pg_temp.{name}" for name in TABLES
+)
 
 # Of the whole project, so that a register alone is searched in the same plane as all of them.
 PLANE = """
@@ -110,7 +112,7 @@ WINDOW of_record AS (PARTITION BY record.id)
 CROWD = """
 CREATE TEMP TABLE near_crowd AS
 SELECT record.id, record.radius_m, record.place, labels_folded(observation.name) AS name,
-       floor(ST_X(record.spot) / %(square_across)s)::int AS x, floor(ST_Y(record.spot) / record.up)::int AS y
+       floor(ST_X(record.spot) / %(square_across)s)::bigint AS x, floor(ST_Y(record.spot) / record.up)::bigint AS y
 FROM (
     SELECT record_id AS id FROM near_side WHERE is_crowded
     UNION SELECT id FROM near_record JOIN near_stack ON x = ST_X(spot) AND y = ST_Y(spot)
@@ -174,7 +176,6 @@ FROM doubt_repeated;
 CREATE INDEX ON near_pair (first_id, second_id);
 ANALYZE near_pair
 """
-
 
 CROWDED = "SELECT count(*) FROM near_crowd JOIN near_record USING (id) WHERE is_asked"
 

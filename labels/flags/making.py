@@ -68,10 +68,11 @@ def flag_records(
 def preview_flags(table: str, *, project: Project | None, register: Register | None) -> dict[str, int]:
     """How many staged rows of a file would be flagged, by code; stores nothing.
 
-    `table` is one of labels.ingest.staging. Without a project yet there are no areas, and nothing is said of regions.
+    `table` is one of labels.ingest.staging. Without a project yet there are no areas, and nothing is said of regions;
+    the register, which may not be saved yet, lends its words for regions.
     """
     registers = [register] if register else []
-    told = {"register": register.pk if register else 0}
+    told = {"register": (register and register.pk) or 0}
     try:
         for _cursor in _find(project, registers, staged(table), told):
             pass

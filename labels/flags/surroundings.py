@@ -83,7 +83,7 @@ ANALYZE doubt_part
 WORDS = """
 CREATE TEMP TABLE doubt_word AS
 WITH own AS (
-    SELECT register_id, labels_folded(said) AS said, name
+    SELECT DISTINCT ON (register_id, labels_folded(said)) register_id, labels_folded(said) AS said, name
     FROM jsonb_to_recordset(%(own)s::jsonb) AS own(register_id bigint, said text, name text)
 ), word AS (
     SELECT word.register_id, word.stated, word.n, labels_folded(coalesce(own.name, word.stated)) AS folded
@@ -149,7 +149,11 @@ WHERE abs(variant.lat) <= 90
 """
 
 
-def lay_out(project_id: int | None, registers: list[Register], source: Source, told: dict) -> Iterator[str]:
+# As many as lay_out yields.
+N_STEPS = 10
+
+
+def lay_out(project_id: int | None, registers: list[Register], source: Source, told: dict) -> Iterator:
     """Make the tables one after the other; yields after each, so that the caller can say how far it is."""
     run(DROP)
     for statement in (AREAS, OLD):
@@ -165,12 +169,9 @@ def lay_out(project_id: int | None, registers: list[Register], source: Source, t
     yield run(VARIANTS)
 
 
-N_STEPS = 10
-
-
 def _own_words(registers: list[Register]) -> list[dict]:
     return [
-        {"register_id": register.pk, "said": said, "name": name}
+        {"register_id": register.pk or 0, "said": said, "name": name}
         for register in registers
         for said, name in register.value_mapping.get("stated_region", {}).items()
     ]

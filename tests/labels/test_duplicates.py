@@ -70,6 +70,12 @@ def test_the_radius_is_the_registers_and_east_counts_as_north(register):
     assert found(register) == {}
 
 
+def test_a_radius_of_nothing_finds_one_point_only(project):
+    register = make_register(project, duplicate_radius_m=0)
+    make_crowd(register, [(28.5, -3.5)] * 12 + [(28.5, -3.50001)], ["Kala"] * 13)
+    assert duplicates.find_duplicates(register=register)["same_name"] == 11
+
+
 def test_far_from_the_equator_metres_stay_metres(register):
     make_record(register, at=(20.0, 64.0), name="Kiruna")
     make_record(register, at=(20.006, 64.0), name="Kiruna")  # 293 m

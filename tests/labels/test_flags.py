@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from labels import flags
+from labels import flags, jobs
+from labels.errors import JobCancelled
 from labels.flags import codes
 from labels.ingest import row_flags
 from labels.models import Observation, Placement, RecordFlag, ReferenceLayer
@@ -265,7 +266,7 @@ def test_words_that_say_nothing_are_no_region(register):
 def test_a_register_maps_its_own_words_to_areas(register):
     record = at(register, 26.512345, -3.512345, "Province du Bas")
     assert set(flagged(record)) == {"region_unknown"}
-    register.value_mapping = {"stated_region": {"PROVINCE DU BAS": "Bas-Uele"}}
+    register.value_mapping = {"stated_region": {"PROVINCE DU BAS": "Bas-Uele", "Province du Bas": "Bas-Uele"}}
     register.save()
     assert flagged(record) == {}
 
@@ -320,6 +321,22 @@ def test_only_differences_are_written(register):
     RecordFlag.objects.create(site_record=sound, register=register, code="lattice", detail={"step_deg": 1})
     assert flags.flag_records(register=register) == {"lattice": 1}
     assert list(RecordFlag.objects.values_list("pk", "site_record")) == before
+
+
+def test_a_job_is_told_how_far_it_is_and_can_be_cancelled(register, monkeypatch):
+    at(register, 26.12, -3.37)
+    asked = jobs.ask(project=register.project, kind="load_areas")
+    running = jobs.RunningJob(jobs.take(asked.pk))
+    monkeypatch.setattr(jobs.RunningJob, "report_every_s", 0)
+    assert flags.flag_records(register=register, job=running) == {"lattice": 1}
+    asked.refresh_from_db()
+    assert asked.stage == "looking for what seems wrong" and 0 < asked.n_done == asked.n_total
+    RecordFlag.objects.all().delete()
+    jobs.cancel(asked)
+    with pytest.raises(JobCancelled):
+        flags.flag_records(register=register, job=running)
+    assert not RecordFlag.objects.exists()
+    assert flags.flag_records(register=register) == {"lattice": 1}  # and nothing of it is left behind
 
 
 def test_flags_of_other_registers_stay(project, register):
