@@ -2,6 +2,7 @@
 
 import labels.audit_opening
 import labels.demonstration.loading_jobs
+import labels.duplicates
 import labels.editions
 import labels.imagery.loading
 import labels.ingest.areas
