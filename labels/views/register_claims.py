@@ -1,0 +1,125 @@
+"""The tables of a register's page: each row leads to the records that it counts."""
+
+from dataclasses import dataclass, field
+
+from django.utils.http import urlencode
+from django.utils.translation import gettext as _
+
+from labels import charts, claims, doubt_words
+from labels.minerals import mineral_word
+from labels.models import Register
+from labels.models.registers import LegalStatus, LocationPrecision, TradeStatus
+from labels.register_filters import MISSING, NOTHING
+
+LISTED_GROUPS = 30
+FIRST_GROUPS = 10
+
+
+@dataclass
+class Row:
+    words: str
+    n: int
+    # The end of the address of its records.
+    query: str
+    # Of the largest row; a length for SVG.
+    share: str = "0%"
+    # The register's own words, or a sentence.
+    note: str = ""
+    is_stated: bool = True
+    parts: list["Row"] = field(default_factory=list)
+
+
+@dataclass
+class Group:
+    name: str
+    heading: str
+    rows: list[Row]
+    # What stands behind a click.
+    more: list[Row] = field(default_factory=list)
+    note: str = ""
+    has_more: bool = False
+
+
+def of(register: Register) -> dict:
+    """Everything the page says about the claims of a register that has records."""
+    return {
+        "totals": claims.totals(register),
+        "groups": [group for group in _groups(register) if any(row.is_stated for row in group.rows)],
+        "flags": _flags(register),
+        "unknown_regions": claims.unknown_regions(register)[:LISTED_GROUPS],
+        "n_pairs": claims.undecided_duplicates(register).count(),
+        "missing": MISSING,
+    }
+
+
+def _groups(register: Register) -> list[Group]:
+    regions = [
+        _row("region", str(pk) if pk else "", name, n, _("in no region")) for pk, name, n in claims.by_region(register)
+    ]
+    minerals = [_row("mineral", code, mineral_word(code), n) for code, n in claims.by_mineral(register)]
+    years = [_row("year", str(year or ""), str(year), n) for year, n in claims.by_year(register)]
+    return [
+        _group("region", _("By region"), regions),
+        _group("mineral", _("By mineral"), minerals, _("A record of two minerals counts in both.")),
+        _group("year", _("By year of the latest visit"), years, listed=60),
+        _coded(register, "legal_status", _("By legal status"), LegalStatus),
+        _coded(register, "trade_status", _("By trade status"), TradeStatus),
+        _coded(register, "location", _("By source of the position"), LocationPrecision),
+    ]
+
+
+def _coded(register: Register, name: str, heading: str, codes) -> Group:
+    """A table of codes, with the words that the register itself uses."""
+    column, original = {
+        "legal_status": ("legal_status_code", "legal_status"),
+        "trade_status": ("trade_status_code", "trade_status"),
+        "location": ("location_precision", "location_method"),
+    }[name]
+    said = claims.originals(register, column, original)
+    rows = [
+        Row(
+            str(codes(code).label),
+            n,
+            urlencode({name: code}),
+            note=" · ".join(said.get(code, [])),
+            is_stated=code != "unknown" or code in said,
+        )
+        for code, n in claims.by_code(register, column)
+    ]
+    return _group(name, heading, rows)
+
+
+def _row(name: str, value: str, words: str, n: int, unstated: str = "") -> Row:
+    is_stated = bool(value)
+    said = words if is_stated else unstated or _("not stated")
+    return Row(said, n, urlencode({name: value or NOTHING}), is_stated=is_stated)
+
+
+def _group(name: str, heading: str, rows: list[Row], note: str = "", listed: int = LISTED_GROUPS) -> Group:
+    shown = _with_shares(rows[:listed])
+    at_once = FIRST_GROUPS if len(shown) > FIRST_GROUPS + 2 and name != "year" else listed
+    return Group(name, heading, shown[:at_once], shown[at_once:], note, has_more=len(rows) > listed)
+
+
+def _with_shares(rows: list[Row]) -> list[Row]:
+    most = max((row.n for row in rows), default=1)
+    for row in rows:
+        row.share = charts.percent(row.n / most)
+    return rows
+
+
+def _flags(register: Register) -> list[Row]:
+    counted = dict(claims.by_flag(register))
+    rows = [
+        Row(doubt_words.label_of(code), counted[code], urlencode({"flag": code}), note=doubt_words.meaning_of(code))
+        for code in doubt_words.in_order(list(counted))
+    ]
+    splits = claims.by_split(register)
+    for row in rows:
+        if row.query == urlencode({"flag": doubt_words.REGION_UNLIKE}):
+            row.parts = [
+                Row(doubt_words.split_label(split), splits[split], urlencode({"split": split}))
+                for split in doubt_words.SPLITS
+                if split in splits
+            ]
+    return rows
