@@ -6,37 +6,34 @@ for: they answer a view of a country or a province at any length of the register
 filters, count the placed records themselves.
 """
 
-import json
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from django.contrib.gis.geos import Polygon
 from django.db import connection, transaction
 from django.db.models import Aggregate, Count, F, Max, Min, QuerySet, Sum
-from django.utils.translation import gettext as _
 
-from labels.errors import BadInput
+from labels.map_squares import (
+    FINEST,
+    MAX_BYTES,
+    MAX_POINTS,
+    NAME_LENGTH,
+    POINT_DECIMALS,
+    Squares,
+    View,
+    collection,
+    feature,
+    squares_collection,
+    text_of,
+)
 from labels.models import MapCell, Placement, Register
 from labels.register_filters import YES, Filters, latest_edition, matching
 
-FINEST = 24
 # Kept of all records and of those that one filter asks for; the finest of all records only.
 COARSE_LEVEL, MIDDLE_LEVEL, FINE_LEVEL = 8, 11, 13
 FACETS = frozenset(
     ("region", "mineral", "year", "legal_status", "trade_status", "location", "edition", "protected", "commercial")
 )
 LOCK = 7413  # advisory lock: one counting of a register at a time
-# A square is at least 32 pixels wide: a map's zoom is the level of its tiles of 256 pixels.
-LEVELS_UNDER_ZOOM = 3
-MAX_ZOOM = 20
-MAX_BYTES = 150_000
-# What surely fits in MAX_BYTES: squares carry a middle and a count, points an id and the beginning of a name.
-MAX_SQUARES = 1_400
-MAX_POINTS = 1_000
-MAX_FEATURES = 2_000
-NAME_LENGTH = 24
-POINT_DECIMALS = 5
 
 # One pass over the records: the squares of all of them, and those of each value that an address may filter by.
 COUNT_FACETS = """
@@ -85,85 +82,6 @@ FROM labels_mapcell WHERE register_id = %(register)s AND level = %(finer)s GROUP
 """
 
 
-@dataclass(frozen=True)
-class View:
-    """What a map shows: degrees, and the zoom of the map."""
-
-    west: float
-    south: float
-    east: float
-    north: float
-    zoom: int
-
-    @property
-    def level(self) -> int:
-        """The level of its squares: 32 pixels wide, or wider where the view would hold too many."""
-        level = min(self.zoom + LEVELS_UNDER_ZOOM, FINEST)
-        while level and self.squares(level).n > MAX_SQUARES:
-            level -= 1
-        return level
-
-    def squares(self, level: int) -> "Squares":
-        """The squares of a level that the view touches."""
-        per_degree = 2**level / 360
-        (west, east), (south, north) = (
-            (math.floor((low + zero) * per_degree), math.floor((high + zero) * per_degree))
-            for low, high, zero in ((self.west, self.east, 180), (self.south, self.north, 90))
-        )
-        return Squares(level, west, south, east, north)
-
-
-@dataclass(frozen=True)
-class Squares:
-    """A block of squares of one level, both ends included."""
-
-    level: int
-    west: int
-    south: int
-    east: int
-    north: int
-
-    @property
-    def n(self) -> int:
-        return (self.east - self.west + 1) * (self.north - self.south + 1)
-
-    @property
-    def ends(self) -> tuple[float, float, float, float]:
-        """West, south, east and north, in degrees."""
-        side = 360 / 2**self.level
-        ends = (self.west * side - 180, self.south * side - 90)
-        return *ends, (self.east + 1) * side - 180, (self.north + 1) * side - 90
-
-    def at(self, level: int) -> "Squares":
-        """The same block in squares of a finer level."""
-        finer = level - self.level
-        ends = (
-            self.west << finer,
-            self.south << finer,
-            ((self.east + 1) << finer) - 1,
-            ((self.north + 1) << finer) - 1,
-        )
-        return Squares(level, *ends)
-
-
-def view_of(asked: Mapping[str, str]) -> View:
-    """The view an address asks for: `bbox=west,south,east,north` in degrees and `zoom`. BadInput in words."""
-    try:
-        west, south, east, north = (float(part) for part in asked.get("bbox", "").split(","))
-    except ValueError as error:
-        raise BadInput(_("bbox: give west, south, east and north in degrees, with commas between them.")) from error
-    if not all(map(math.isfinite, (west, south, east, north))):
-        raise BadInput(_("bbox: a number of degrees is finite."))
-    if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
-        raise BadInput(
-            _("bbox: west lies before east within -180 and 180, south below north within -90 and 90 degrees.")
-        )
-    zoom = asked.get("zoom", "")
-    if not (zoom.isascii() and zoom.isdecimal() and len(zoom) <= 2 and int(zoom) <= MAX_ZOOM):
-        raise BadInput(_("zoom: give a whole number from 0 to %(most)d.") % {"most": MAX_ZOOM})
-    return View(west, south, east, north, int(zoom))
-
-
 def remake(registers: Sequence[int]) -> None:
     """Count the squares of these registers anew, each register in one transaction: a map sees the old or the new.
 
@@ -200,7 +118,7 @@ def features_in(register: Register, filters: Filters, view: View) -> str:
         points = _points(matching(register, filters), view)
         if points is not None:
             return points
-    return _squares_text(counted or _counts(matching(register, filters), squares), level)
+    return text_of(squares_collection(counted or _counts(matching(register, filters), squares), level))
 
 
 def _kept_counts(register: Register, filters: Filters, squares: Squares) -> list[tuple[int, int, int]] | None:
@@ -262,37 +180,18 @@ def _points(records: QuerySet[Placement], view: View) -> str | None:
         "site_record__uuid", "observation__name", "site_record__source_id", "reported_point"
     )
     features = [_point(uuid, name or source_id, point) for uuid, name, source_id, point in rows]
-    text = _collection(features, len(features), 0)
-    return text if len(text.encode()) <= MAX_BYTES else _collection(_nameless(features), len(features), 0)
+    text = text_of(collection(features, len(features), 0))
+    return text if len(text.encode()) <= MAX_BYTES else text_of(collection(_nameless(features), len(features), 0))
 
 
 def _point(uuid, name: str, point) -> dict:
     where = [round(point.x, POINT_DECIMALS), round(point.y, POINT_DECIMALS)]
-    return _feature(where, {"id": str(uuid), "name": name[:NAME_LENGTH]})
+    return feature(where, {"id": str(uuid), "name": name[:NAME_LENGTH]})
 
 
 def _nameless(features: list[dict]) -> list[dict]:
     """The same records without their names, where those are too long for the line."""
     return [each | {"properties": {"id": each["properties"]["id"]}} for each in features]
-
-
-def _squares_text(counted: list[tuple[int, int, int]], level: int) -> str:
-    side = 360 / 2**level
-    decimals = max(0, math.ceil(-math.log10(side))) + 2
-    features = [
-        _feature([round((x + 0.5) * side - 180, decimals), round((y + 0.5) * side - 90, decimals)], {"n": n})
-        for x, y, n in counted
-    ]
-    return _collection(features, sum(n for _x, _y, n in counted), side)
-
-
-def _feature(where: list[float], properties: dict) -> dict:
-    return {"type": "Feature", "geometry": {"type": "Point", "coordinates": where}, "properties": properties}
-
-
-def _collection(features: list[dict], n: int, square_deg: float) -> str:
-    whole = {"type": "FeatureCollection", "n": n, "square_deg": square_deg, "features": features}
-    return json.dumps(whole, ensure_ascii=False, separators=(",", ":"))
 
 
 def bounds_of(register: Register, filters: Filters) -> list[float] | None:

@@ -9,6 +9,7 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.http import urlencode
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from labels import access, doubt_words, duplicate_pairs, register_words
@@ -151,7 +152,8 @@ def _small_map(project: Project, placement: Placement | None, neighbours: list) 
     reach = 0.02
     collection = {"type": "FeatureCollection", "n": len(features), "square_deg": 0, "features": features}
     bounds = [point.x - reach, point.y - reach, point.x + reach, point.y + reach]
-    return background(project) | {"bounds": bounds, "features": collection}
+    words = {"asPoints": _("Dark: this record. Blue: records of other registers near it. Outlines are coarse.")}
+    return background(project, **words) | {"bounds": bounds, "features": collection}
 
 
 def _feature(point: GEOSGeometry, **properties) -> dict:

@@ -11,9 +11,10 @@ from django.views.decorators.http import require_safe
 
 from labels import access, outlines
 from labels.errors import BadInput
+from labels.map_squares import view_of
 from labels.models import Project, Register
 from labels.register_filters import Filters, filters_of
-from labels.register_map import bounds_of, features_in, view_of
+from labels.register_map import bounds_of, features_in
 from labels.views.doors import in_project
 
 BLANK = "00000000-0000-0000-0000-000000000000"
@@ -66,8 +67,11 @@ def map_data(project: Project, register: Register, filters: Filters, source: str
     return {"source": source, "bounds": bounds_of(register, filters)} | background(project)
 
 
-def background(project: Project) -> dict:
-    """What every map of a project is told: its outlines, where records have their pages, what it says."""
+def background(project: Project, **words: str) -> dict:
+    """What every map of a project is told: its outlines, where records have their pages, what it says.
+
+    `words` are said instead of those for records of a register.
+    """
     return {
         "areas": f"{reverse('labels:area_outlines', args=[project.slug])}?v={outlines.version_of(project)}",
         "record": reverse("labels:record", args=[project.slug, BLANK]).replace(BLANK, "RECORD"),
@@ -79,5 +83,6 @@ def background(project: Project) -> dict:
             "none": _("No record in view."),
             "nearer": _("%s: go nearer"),
             "failed": _("The map could not be fetched; move it to try again."),
-        },
+        }
+        | words,
     }

@@ -77,7 +77,7 @@ WHERE register_id = %(register)s
 """
 
 
-def generate(n: int, slug: str = "bench-map") -> Register:
+def generate(n: int, slug: str = "bench-map", *, vacuum: bool = True) -> Register:
     """A project of 25 provinces and a register of `n` records, 1 in 50 not in the latest edition, with flags."""
     project = Project.objects.filter(slug=slug).first() or make_project(slug)
     register = make_register(project, slug=f"r-{n}", name="Generated")
@@ -88,11 +88,8 @@ def generate(n: int, slug: str = "bench-map") -> Register:
         for statement in (RECORDS, OBSERVATIONS, EDITION_ROWS, PLACEMENTS, FLAGS):
             cursor.execute(statement, parameters)
     register_map.remake([register.pk])
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "VACUUM ANALYZE labels_siterecord, labels_observation, labels_editionrow, labels_placement, "
-            "labels_recordflag, labels_mapcell, labels_referencearea"
-        )
+    if vacuum:  # not within a test's transaction
+        _vacuum()
     return register
 
 
@@ -108,3 +105,11 @@ def _provinces(project: Project) -> ReferenceLayer:
                 layer=layer, name=f"Province {x}{y}", code=f"{x}-{y}", geometry=shape, area_km2=49_000
             )
     return layer
+
+
+def _vacuum() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "VACUUM ANALYZE labels_siterecord, labels_observation, labels_editionrow, labels_placement, "
+            "labels_recordflag, labels_mapcell, labels_referencearea"
+        )

@@ -10,9 +10,10 @@ import random
 import statistics
 import time
 
+from labels.map_squares import MAX_BYTES, MAX_FEATURES, View
 from labels.models import Register
 from labels.register_filters import filters_of
-from labels.register_map import MAX_BYTES, MAX_FEATURES, View, features_in
+from labels.register_map import features_in
 from tests.bench._registers import SIDE, SOUTH, WEST, generate
 
 LIMIT_MS = 300
