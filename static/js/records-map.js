@@ -3,7 +3,8 @@
 
 const L = window.L
 const SETTLED_MS = 120
-const LABELLED_SQUARES = 260
+const LABELLED_SQUARES = 400
+const LABELLED_PX = 24 // a narrower square has no room for its count
 const LISTED = 12
 const CLASSES = [1, 10, 100, 1000, 10000]
 
@@ -43,6 +44,7 @@ class RecordsMap {
     this.map.fitBounds([[south, west], [north, east]], { padding: [18, 18], maxZoom: this.data.maxZoom ?? 14, animate: false })
     if (areas) this.showAreas(areas)
     if (features) this.draw(features)
+    this.map.on('zoomend', () => this.labelSquares())
     if (!source) return
     this.map.on('moveend', () => this.settle())
     this.fetchView()
@@ -93,11 +95,11 @@ class RecordsMap {
 
   draw(collection) {
     this.shown.clearLayers()
-    this.labels.clearLayers()
     const isSquares = collection.square_deg > 0
     const features = isSquares ? [...collection.features].sort((a, b) => b.properties.n - a.properties.n) : collection.features
     for (const feature of features) isSquares ? this.square(feature, collection.square_deg) : this.point(feature)
-    if (isSquares && features.length <= LABELLED_SQUARES) for (const feature of features) this.count(feature)
+    this.squares = isSquares ? { features, side: collection.square_deg } : null
+    this.labelSquares()
     this.legend(isSquares)
     this.list(features, isSquares)
     this.say(this.sentence(collection, isSquares))
@@ -111,6 +113,13 @@ class RecordsMap {
     box.bindTooltip(this.records(properties.n), { direction: 'top' })
     box.on('click', () => this.closer(geometry.coordinates))
     this.shown.addLayer(box)
+  }
+
+  labelSquares() {
+    this.labels.clearLayers()
+    const { features, side } = this.squares ?? {}
+    if (!features || features.length > LABELLED_SQUARES || (side / 360) * 256 * 2 ** this.map.getZoom() < LABELLED_PX) return
+    for (const feature of features) this.count(feature)
   }
 
   count({ geometry, properties }) {
