@@ -194,19 +194,26 @@ def _nameless(features: list[dict]) -> list[dict]:
     return [each | {"properties": {"id": each["properties"]["id"]}} for each in features]
 
 
-def bounds_of(register: Register, filters: Filters) -> list[float] | None:
-    """West, south, east and north of the records asked for, or None where none has a position."""
-    if filters.asked:
-        located = matching(register, filters).aggregate(
-            west=Min("map_x"), south=Min("map_y"), east=Max("map_x"), north=Max("map_y")
-        )
-        side = 360 / 2**FINEST
-    else:
-        kept = MapCell.objects.filter(register=register, level=FINE_LEVEL)
-        located = kept.aggregate(west=Min("x"), south=Min("y"), east=Max("x"), north=Max("y"))
-        side = 360 / 2**FINE_LEVEL
-    if located["west"] is None:
+def extent(register: Register, filters: Filters) -> tuple[int, list[float] | None]:
+    """How many records are asked for, and the bounds of those that lie somewhere."""
+    if not filters.asked:
+        return register.placements.count(), bounds_of(register)
+    found = matching(register, filters).aggregate(n=Count("pk"), **_ends("map_x", "map_y"))
+    return found["n"], _bounds(found, FINEST)
+
+
+def bounds_of(register: Register) -> list[float] | None:
+    """West, south, east and north of the register's squares, or None where it has none."""
+    kept = MapCell.objects.filter(register=register, facet="", level=FINE_LEVEL)
+    return _bounds(kept.aggregate(**_ends("x", "y")), FINE_LEVEL)
+
+
+def _ends(x: str, y: str) -> dict[str, Aggregate]:
+    return {"west": Min(x), "south": Min(y), "east": Max(x), "north": Max(y)}
+
+
+def _bounds(ends: dict[str, int | None], level: int) -> list[float] | None:
+    if ends["west"] is None:
         return None
-    ends = (located["west"] * side - 180, located["south"] * side - 90)
-    ends += ((located["east"] + 1) * side - 180, (located["north"] + 1) * side - 90)
-    return [round(end, 4) for end in ends]
+    squares = Squares(level, ends["west"], ends["south"], ends["east"], ends["north"])
+    return [round(end, 4) for end in squares.ends]

@@ -4,10 +4,10 @@ from uuid import UUID
 
 from django.contrib.gis.geos import GEOSGeometry
 from django.core.paginator import Paginator
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
-from django.utils.functional import cached_property
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
@@ -17,6 +17,7 @@ from labels.errors import BadInput
 from labels.models import EditionRow, Placement, Project, RecordFlag, Register, SampleUnit, SiteRecord
 from labels.neighbours import NEAR_M, neighbours_of
 from labels.register_filters import MOST_FOUND, Filters, filters_of, matching
+from labels.register_map import extent
 from labels.views.doors import in_project
 from labels.views.register_map import background, map_data
 
@@ -24,11 +25,20 @@ PAGE_ROWS = 50
 
 
 class RecordPages(Paginator):
-    """Pages of a list whose length is asked once."""
+    """Pages of a list whose length is known; what the far pages skip is not joined with anything."""
 
-    @cached_property
-    def count(self) -> int:
-        return self.object_list.order_by().count()
+    def __init__(self, rows: QuerySet[Placement], count: int):
+        super().__init__(rows.order_by("site_record_id"), PAGE_ROWS)
+        self.count = count
+
+    def page(self, number):
+        page = super().page(number)
+        ids = list(page.object_list.values_list("pk", flat=True))
+        shown = Placement.objects.filter(pk__in=ids).order_by("pk")
+        page.object_list = list(
+            shown.select_related("site_record", "observation", "region").defer("observation__attributes")
+        )
+        return page
 
 
 @require_safe
@@ -40,9 +50,8 @@ def records(request: HttpRequest, project: Project, register: str) -> HttpRespon
         filters = filters_of(request.GET, found)
     except BadInput as error:
         return render(request, "labels/records.html", context | {"problem": str(error)}, status=400)
-    rows = matching(found, filters).order_by("site_record_id")
-    rows = rows.select_related("site_record", "observation", "region").defer("observation__attributes")
-    page = RecordPages(rows, PAGE_ROWS).get_page(request.GET.get("page"))
+    n, bounds = extent(found, filters)
+    page = RecordPages(matching(found, filters), n).get_page(request.GET.get("page"))
     _label_flags(page.object_list)
     context |= {
         "page": page,
@@ -53,7 +62,7 @@ def records(request: HttpRequest, project: Project, register: str) -> HttpRespon
             for chip in register_words.asked(found, filters)
         ],
         "most_found": MOST_FOUND,
-        "map_data": _map(project, found, filters),
+        "map_data": _map(project, found, filters, bounds),
     }
     return render(request, "labels/records.html", context)
 
@@ -70,9 +79,9 @@ def _label_flags(placed) -> None:
         row.flag_labels = [doubt_words.label_of(code) for code in doubt_words.in_order(said.get(row.pk, []))]
 
 
-def _map(project: Project, register: Register, filters: Filters) -> dict:
+def _map(project: Project, register: Register, filters: Filters, bounds: list[float] | None) -> dict:
     source = reverse("labels:register_map", args=[project.slug, register.slug])
-    return map_data(project, register, filters, f"{source}?{urlencode(filters.asked)}")
+    return map_data(project, f"{source}?{urlencode(filters.asked)}", bounds)
 
 
 @require_safe

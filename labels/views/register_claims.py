@@ -53,30 +53,39 @@ def of(register: Register) -> dict:
 
 
 def _groups(register: Register) -> list[Group]:
-    regions = [
-        _row("region", str(pk) if pk else "", name, n, _("in no region")) for pk, name, n in claims.by_region(register)
-    ]
+    counted, said = claims.tables(register), claims.originals(register)
     minerals = [_row("mineral", code, mineral_word(code), n) for code, n in claims.by_mineral(register)]
-    years = [_row("year", str(year or ""), str(year), n) for year, n in claims.by_year(register)]
     return [
-        _group("region", _("By region"), regions),
+        _group("region", _("By region"), _regions(counted.region)),
         _group("mineral", _("By mineral"), minerals, _("A record of two minerals counts in both.")),
-        _group("year", _("By year of the latest visit"), years, listed=60),
-        _coded(register, "legal_status", _("By legal status"), LegalStatus),
-        _coded(register, "trade_status", _("By trade status"), TradeStatus),
-        _coded(register, "location", _("By source of the position"), LocationPrecision),
+        _group("year", _("By year of the latest visit"), _years(counted.year), listed=60),
+        *(
+            _group(name, heading, _coded(name, getattr(counted, column), said[column], codes))
+            for name, column, heading, codes in (
+                ("legal_status", "legal_status_code", _("By legal status"), LegalStatus),
+                ("trade_status", "trade_status_code", _("By trade status"), TradeStatus),
+                ("location", "location_precision", _("By source of the position"), LocationPrecision),
+            )
+        ),
     ]
 
 
-def _coded(register: Register, name: str, heading: str, codes) -> Group:
-    """A table of codes, with the words that the register itself uses."""
-    column, original = {
-        "legal_status": ("legal_status_code", "legal_status"),
-        "trade_status": ("trade_status_code", "trade_status"),
-        "location": ("location_precision", "location_method"),
-    }[name]
-    said = claims.originals(register, column, original)
-    rows = [
+def _regions(counted: dict[int | None, int]) -> list[Row]:
+    """The largest first; the last are in none."""
+    names = claims.region_names(counted)
+    largest = sorted(counted.items(), key=lambda each: (each[0] is None, -each[1], names.get(each[0], "")))
+    return [_row("region", str(pk or ""), names.get(pk, ""), n, _("in no region")) for pk, n in largest]
+
+
+def _years(counted: dict[int | None, int]) -> list[Row]:
+    """The earliest first; the last state none."""
+    earliest = sorted(counted.items(), key=lambda each: (each[0] is None, each[0]))
+    return [_row("year", str(year or ""), str(year), n) for year, n in earliest]
+
+
+def _coded(name: str, counted: dict[str, int], said: dict[str, list[str]], codes) -> list[Row]:
+    """Codes, the largest first, with the words that the register itself uses."""
+    return [
         Row(
             str(codes(code).label),
             n,
@@ -84,9 +93,8 @@ def _coded(register: Register, name: str, heading: str, codes) -> Group:
             note=" · ".join(said.get(code, [])),
             is_stated=code != "unknown" or code in said,
         )
-        for code, n in claims.by_code(register, column)
+        for code, n in sorted(counted.items(), key=lambda each: (-each[1], each[0]))
     ]
-    return _group(name, heading, rows)
 
 
 def _row(name: str, value: str, words: str, n: int, unstated: str = "") -> Row:

@@ -13,8 +13,8 @@ from labels import access, outlines
 from labels.errors import BadInput
 from labels.map_squares import view_of
 from labels.models import Project, Register
-from labels.register_filters import Filters, filters_of
-from labels.register_map import bounds_of, features_in
+from labels.register_filters import filters_of
+from labels.register_map import features_in
 from labels.views.doors import in_project
 
 BLANK = "00000000-0000-0000-0000-000000000000"
@@ -62,9 +62,9 @@ def _geojson(request: HttpRequest, text: str) -> HttpResponse:
     return response
 
 
-def map_data(project: Project, register: Register, filters: Filters, source: str) -> dict:
+def map_data(project: Project, source: str, bounds: list[float] | None) -> dict:
     """What the page tells its map (static/js/records-map.js)."""
-    return {"source": source, "bounds": bounds_of(register, filters)} | background(project)
+    return {"source": source, "bounds": bounds} | background(project)
 
 
 def background(project: Project, **words: str) -> dict:

@@ -14,7 +14,7 @@ from labels import access
 from labels.ingest.registers import refused_rows
 from labels.ingest.reports import write_report
 from labels.models import Job, Project, Register
-from labels.register_filters import Filters
+from labels.register_map import bounds_of
 from labels.views import register_claims
 from labels.views.doors import in_project
 from labels.views.register_map import map_data
@@ -66,7 +66,7 @@ def _claims(project: Project, register: Register, running) -> dict:
     return {
         "editions": editions,
         "waiting": register.uploads.exclude(uuid__in=[job.parameters.get("upload") for job in running]).first(),
-        "map_data": map_data(project, register, Filters(), source) if editions else None,
+        "map_data": map_data(project, source, bounds_of(register)) if editions else None,
         **(register_claims.of(register) if editions else {}),
     }
 
