@@ -1,10 +1,11 @@
-"""Log lines without places: tile addresses, the rows that PostgreSQL quotes, and the tokens of invitation links."""
+"""Log lines without places: tile addresses, views of maps, rows that PostgreSQL quotes, tokens of invitation links."""
 
 import logging
 import re
 
 _secrets = [
     (re.compile(r"(/imagery/[^/\s]+/)\d+/\d+/\d+"), r"\1…"),
+    (re.compile(r"(\bbbox=)[^&\s\"']+"), r"\1…"),
     (re.compile(r"(/join/)[^/\s?]+"), r"\1…"),
     (re.compile(r"^(DETAIL|CONTEXT|LINE \d+):.*(\n[ \t]+\^)?", re.MULTILINE), r"\1: …"),
 ]

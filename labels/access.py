@@ -29,6 +29,7 @@ ACTIONS: dict[str, Role] = {
     "adjudicate": Role.ADJUDICATOR,
     "view_register": Role.LEAD,
     "view_coordinates": Role.LEAD,
+    "decide_duplicates": Role.LEAD,
     "view_reliability": Role.LEAD,
     "view_audit": Role.LEAD,
     "open_audit": Role.LEAD,

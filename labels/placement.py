@@ -71,10 +71,14 @@ SELECT count(*), max(id) FROM (
 # whole tables depends on statistics, which a first import has just made wrong.
 PLACE = """
 WITH current AS MATERIALIZED (
-    SELECT record.id AS site_record_id, record.register_id, latest.observation_id, latest.edition_id, latest.point
+    SELECT record.id AS site_record_id, record.register_id, latest.observation_id, latest.edition_id, latest.point,
+           latest.minerals, latest.observed_year, latest.legal_status_code, latest.trade_status_code,
+           latest.location_precision
     FROM labels_siterecord record
     CROSS JOIN LATERAL (
-        SELECT observation.id AS observation_id, row.edition_id, observation.point
+        SELECT observation.id AS observation_id, row.edition_id, observation.point,
+               observation.minerals, extract(year FROM observation.observed_on)::smallint AS observed_year,
+               observation.legal_status_code, observation.trade_status_code, observation.location_precision
         FROM labels_observation observation
         JOIN labels_editionrow row ON row.observation_id = observation.id
         JOIN labels_edition edition ON edition.id = row.edition_id
@@ -88,9 +92,12 @@ WITH current AS MATERIALIZED (
 )
 INSERT INTO labels_placement AS placement (
     site_record_id, register_id, observation_id, edition_id, reported_point,
+    minerals, observed_year, legal_status_code, trade_status_code, location_precision,
     admin_area_id, region_id, commercial_area_id, protected_area_id, permit_area_id, commercial_distance_m, placed_at
 )
 SELECT current.site_record_id, current.register_id, current.observation_id, current.edition_id, current.point,
+       current.minerals, current.observed_year, current.legal_status_code, current.trade_status_code,
+       current.location_precision,
        held.admin, held.region, held.commercial, held.protected, held.permit,
        CASE WHEN held.commercial IS NOT NULL THEN 0 END,
        now()
@@ -106,7 +113,9 @@ CROSS JOIN LATERAL (
 ORDER BY current.site_record_id
 ON CONFLICT (site_record_id) DO UPDATE SET
     observation_id = excluded.observation_id, edition_id = excluded.edition_id,
-    reported_point = excluded.reported_point,
+    reported_point = excluded.reported_point, minerals = excluded.minerals, observed_year = excluded.observed_year,
+    legal_status_code = excluded.legal_status_code, trade_status_code = excluded.trade_status_code,
+    location_precision = excluded.location_precision,
     admin_area_id = excluded.admin_area_id, region_id = excluded.region_id,
     commercial_area_id = excluded.commercial_area_id, protected_area_id = excluded.protected_area_id,
     permit_area_id = excluded.permit_area_id, placed_at = excluded.placed_at,

@@ -4,7 +4,7 @@ A flag is a doubt, never a repair: none of them alters what a register published
 never coordinates.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from django.utils.formats import number_format
@@ -209,3 +209,22 @@ CODES = tuple(BY_CODE)
 
 def label_of(code: str) -> str:
     return str(BY_CODE[code].label) if code in BY_CODE else code
+
+
+def split_label(split: str) -> str:
+    return str(SPLITS[split])
+
+
+def meaning_of(code: str) -> str:
+    """One sentence on what the flag means of any record; empty for a code of nobody's."""
+    return str(BY_CODE[code].meaning) if code in BY_CODE else ""
+
+
+def sentence(code: str, detail: Detail) -> str:
+    """What the flag says of one record."""
+    return BY_CODE[code].sentence(detail) if code in BY_CODE else code
+
+
+def in_order(codes: Iterable[str]) -> list[str]:
+    """The codes in the order in which pages list them."""
+    return sorted(codes, key=lambda code: (CODES.index(code) if code in BY_CODE else len(CODES), code))

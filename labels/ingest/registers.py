@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -12,14 +11,17 @@ from django.db.models import Max, QuerySet
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from psycopg import sql
 
 from labels import editions, settling
 from labels.errors import BadInput
-from labels.ingest import dates, unread, uploads
+from labels.ingest import dates, meanings, trial, unread, uploads
 from labels.ingest.fields import may_hold_id, resolve_mapping
+from labels.ingest.meanings import Meaning
 from labels.ingest.readers import CopyLines, Facts, RawRow, Reader, file_sha256, first_rows, open_rows
 from labels.ingest.staging import BATCH_ROWS, Staging, drop_abandoned, refresh_statistics
 from labels.ingest.tally import Tally
+from labels.ingest.trial import Trial
 from labels.jobs import RunningJob, work
 from labels.models import Edition, Job, Register
 from labels.workflow.carrying_over import CarriedOver, carry_over
@@ -39,6 +41,9 @@ class Preview:
     unread_words: unread.Unread
     is_whole_file: bool = True
     first_rows: list[RawRow] = field(default_factory=list)
+    # Of a register that is there: doubts and a map, and the words of its fields with their codes.
+    trial: Trial = field(default_factory=Trial)
+    meanings: list[Meaning] = field(default_factory=list)
 
 
 def choose_mapping(reader: Reader, register: Register | None, chosen: dict[str, str]) -> dict[str, str]:
@@ -144,6 +149,9 @@ def preview(
             is_whole_file=n_rows is None,
             first_rows=first_rows(reader, 5),
         )
+        if register:
+            found.trial = trial.of_rows(staging.name, register)
+            found.meanings = meanings.of_rows(sql.Identifier(staging.name), mapping, register)
         staging.drop()
     return found
 

@@ -6,7 +6,16 @@ from labels.models.doubts import DuplicateDecision, DuplicatePair, RecordFlag
 from labels.models.imagery import ImagerySource, Scene
 from labels.models.jobs import Job
 from labels.models.projects import AccessRecord, Invitation, Membership, Project
-from labels.models.registers import Edition, EditionRow, Observation, Placement, RefusedRow, Register, SiteRecord
+from labels.models.registers import (
+    Edition,
+    EditionRow,
+    MapCell,
+    Observation,
+    Placement,
+    RefusedRow,
+    Register,
+    SiteRecord,
+)
 from labels.models.releases import Release, ReleaseFile
 from labels.models.reviews import Adjudication, GoldAnswer, Mark, Retraction, Review, ReviewImage
 from labels.models.uploads import Upload
@@ -25,6 +34,7 @@ __all__ = [
     "ImagerySource",
     "Invitation",
     "Job",
+    "MapCell",
     "Mark",
     "Membership",
     "Observation",

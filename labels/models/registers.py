@@ -244,6 +244,17 @@ class RefusedRow(models.Model):
         return f"{self.file_row}: {self.reason}"
 
 
+def _square(axis: str, to_zero: int) -> models.GeneratedField:
+    """Which of the 2^24 columns of the globe (rows are as high) the point lies in; generated, so never forgotten."""
+    template = f"floor(({axis}(%(expressions)s) + {to_zero}) * (16777216 / 360.0::float8))::integer"
+    return models.GeneratedField(
+        expression=models.Func("reported_point", template=template),
+        output_field=models.IntegerField(null=True),
+        db_persist=True,
+        null=True,
+    )
+
+
 class Placement(models.Model):
     """Where a record lies, derived: its current Observation, the area of each kind that holds its reported point, and
     the distance to the nearest commercial mine. Only labels.placement writes it; dropping all rows loses nothing."""
@@ -255,6 +266,17 @@ class Placement(models.Model):
     # The latest edition that names the record; older than the register's latest one: "not in this edition".
     edition = models.ForeignKey(Edition, models.CASCADE, related_name="+", db_index=False)
     reported_point = models.PointField(srid=4326, null=True)
+    # What that observation says, beside where it lies: pages and maps of a million records ask this one table.
+    minerals = ArrayField(models.CharField(max_length=40), default=list)
+    observed_year = models.PositiveSmallIntegerField(null=True)
+    legal_status_code = models.CharField(max_length=20, choices=LegalStatus.choices, default=LegalStatus.UNKNOWN)
+    trade_status_code = models.CharField(max_length=20, choices=TradeStatus.choices, default=TradeStatus.UNKNOWN)
+    location_precision = models.CharField(
+        max_length=20, choices=LocationPrecision.choices, default=LocationPrecision.UNKNOWN
+    )
+    # The square of the finest map (labels.register_map) that holds the point.
+    map_x = _square("ST_X", 180)
+    map_y = _square("ST_Y", 90)
     # Deepest area of its kind that holds the point; null when none does or the point is null.
     admin_area = models.ForeignKey("labels.ReferenceArea", models.SET_NULL, null=True, related_name="+")
     commercial_area = models.ForeignKey("labels.ReferenceArea", models.SET_NULL, null=True, related_name="+")
@@ -272,3 +294,25 @@ class Placement(models.Model):
 
     def __str__(self):
         return f"{self.site_record_id}"
+
+
+class MapCell(models.Model):
+    """How many records of a register lie in a square of its map. Derived from Placement; only labels.register_map
+    writes it, and makes all rows of a register anew whenever its records were placed."""
+
+    register = models.ForeignKey(Register, models.CASCADE, related_name="map_cells", db_index=False)
+    # The globe's 360° are cut into 2^level columns; rows are as high as columns are wide and count from the south pole.
+    level = models.PositiveSmallIntegerField()
+    # Of which records, as an address filters them (`mineral=gold`); empty for all.
+    facet = models.CharField(max_length=80, default="")
+    x = models.PositiveIntegerField()
+    y = models.PositiveIntegerField()
+    n = models.PositiveIntegerField()
+
+    class Meta:
+        verbose_name = _("cell of a map")
+        verbose_name_plural = _("cells of a map")
+        constraints = [models.UniqueConstraint(fields=["register", "facet", "level", "x", "y"], name="map_cell_once")]
+
+    def __str__(self):
+        return f"{self.register_id}: {self.level}/{self.x}/{self.y}"

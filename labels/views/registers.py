@@ -1,22 +1,25 @@
-"""Registers as they were published: the list, one register, its editions and refused rows, its records."""
+"""Registers as they were published: the list, one register, its editions and refused rows."""
 
-from uuid import UUID
+from datetime import datetime
 
 from django.core.paginator import Paginator
-from django.db.models import Count, QuerySet
+from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from labels import access, claims
+from labels import access
 from labels.ingest.registers import refused_rows
 from labels.ingest.reports import write_report
-from labels.minerals import mineral_word
-from labels.models import Job, Placement, Project, SiteRecord
+from labels.models import Job, Project, Register
+from labels.register_map import bounds_of
+from labels.views import register_claims
 from labels.views.doors import in_project
+from labels.views.register_map import map_data
 
 PAGE_ROWS = 50
-LISTED_GROUPS = 30
 
 
 @require_safe
@@ -25,48 +28,47 @@ def registers(request: HttpRequest, project: Project) -> HttpResponse:
     found = project.registers.annotate(
         n_records=Count("placements", distinct=True), n_editions=Count("editions", distinct=True)
     ).order_by("name")
-    return render(request, "labels/registers.html", {"registers": found})
+    n_pairs = project.duplicate_pairs.filter(decisions=None).count()
+    return render(request, "labels/registers.html", {"registers": found, "n_pairs": n_pairs})
 
 
 @require_safe
 @in_project("view_register")
 def register(request: HttpRequest, project: Project, register: str) -> HttpResponse:
-    """What it claims, its imports and their reports."""
+    """What it claims, its imports and their reports; for htmx only the import on its way."""
     found = get_object_or_404(project.registers, slug=register)
     running = project.jobs.filter(
         kind=Job.Kind.LOAD_REGISTER,
         state__in=[Job.State.QUEUED, Job.State.RUNNING],
         parameters__register=found.pk,
     )
-    context = {
-        "register": found,
-        "editions": found.editions.all(),
-        "running": running.first(),
-        "waiting": found.uploads.exclude(uuid__in=[job.parameters.get("upload") for job in running]).first(),
-        "totals": claims.totals(found),
-        "groups": _groups(found),
+    job = running.first()
+    context = {"register": found, "running": job, "expected_end": expected_end(job) if job else None}
+    if request.htmx:
+        response = render(request, "labels/_running_import.html", context)
+        if job is None:
+            response.headers["HX-Refresh"] = "true"  # it is over: the page has new figures
+        return response
+    return render(request, "labels/register.html", context | _claims(project, found, running))
+
+
+def expected_end(job: Job) -> datetime | None:
+    """When the stage under way will be over if it goes on as it went; None before anything can be said."""
+    if job.state != Job.State.RUNNING or not (job.n_total and job.n_done and job.stage_started_at):
+        return None
+    took = timezone.now() - job.stage_started_at
+    return job.stage_started_at + took * (job.n_total / job.n_done)
+
+
+def _claims(project: Project, register: Register, running) -> dict:
+    editions = list(register.editions.select_related("withdrawn_by"))
+    source = reverse("labels:register_map", args=[project.slug, register.slug])
+    return {
+        "editions": editions,
+        "waiting": register.uploads.exclude(uuid__in=[job.parameters.get("upload") for job in running]).first(),
+        "map_data": map_data(project, source, bounds_of(register)) if editions else None,
+        **(register_claims.of(register) if editions else {}),
     }
-    return render(request, "labels/register.html", context)
-
-
-def _groups(register) -> list[dict]:
-    """The tables of the register's page; a table of which nothing is stated is left out."""
-    by = {
-        "region": claims.by_region(register),
-        "mineral": _in_words(claims.by_mineral(register)),
-        "legal_status": claims.by_status(register, "legal_status"),
-        "trade_status": claims.by_status(register, "trade_status"),
-    }
-    rows = {name: list(found[: LISTED_GROUPS + 1]) for name, found in by.items()}
-    return [
-        {"name": name, "rows": found[:LISTED_GROUPS], "has_more": len(found) > LISTED_GROUPS}
-        for name, found in rows.items()
-        if any(what is not None for what, _ in found)
-    ]
-
-
-def _in_words(minerals: QuerySet) -> list[tuple[str | None, int]]:
-    return [(code and mineral_word(code), n) for code, n in minerals[: LISTED_GROUPS + 1]]
 
 
 @require_safe
@@ -93,28 +95,3 @@ def refused_csv(request: HttpRequest, project: Project, register: str, number: i
 
 def _edition(project: Project, register: str, number: int):
     return get_object_or_404(get_object_or_404(project.registers, slug=register).editions, number=number)
-
-
-@require_safe
-@in_project("view_register")
-def records(request: HttpRequest, project: Project, register: str) -> HttpResponse:
-    found = get_object_or_404(project.registers, slug=register)
-    searched = request.GET.get("q", "").replace("\0", "").strip()
-    placed = claims.records_of(found).order_by("site_record_id")
-    if searched:
-        placed = claims.named_like(placed, searched)
-    page = Paginator(placed, PAGE_ROWS).get_page(request.GET.get("page"))
-    return render(request, "labels/records.html", {"register": found, "page": page, "searched": searched})
-
-
-@require_safe
-@in_project("view_register")
-def record(request: HttpRequest, project: Project, record: UUID) -> HttpResponse:
-    """Everything the register said about one site, latest first."""
-    found = get_object_or_404(SiteRecord.objects.select_related("register"), uuid=record, register__project=project)
-    observations = found.observations.select_related("first_edition").order_by("-first_edition__number", "-file_row")
-    areas = ("region", "admin_area", "commercial_area", "protected_area", "permit_area", "observation")
-    placed = Placement.objects.select_related(*areas)
-    context = {"record": found, "placement": placed.filter(pk=found.pk).first(), "observations": observations}
-    access.note_access(request.user, project, "view_coordinates", f"record {found.uuid}", 1)
-    return render(request, "labels/record.html", context)

@@ -1,5 +1,6 @@
 """A register comes in through the browser: send the file, say what its columns mean, see what would happen, import."""
 
+from collections import Counter
 from datetime import date
 from uuid import UUID
 
@@ -14,18 +15,31 @@ from django.views.decorators.http import require_http_methods
 
 from labels import editions, jobs
 from labels.errors import BadInput, Conflict
-from labels.ingest import registers, uploads
+from labels.flags import codes as flag_codes
+from labels.ingest import meanings, registers, uploads
 from labels.ingest.confined import SheetAsked
 from labels.ingest.fields import FIELDS, guess_mapping, is_value, may_hold_id, resolve_mapping
 from labels.ingest.readers import Reader, first_rows, open_rows
+from labels.ingest.trial import Trial
 from labels.models import Job, Project, Register, Upload
 from labels.views.doors import in_project
+from labels.views.register_map import background
 
 # Below this size the whole file is tried before anything is stored, above it the first rows.
 TRIED_WHOLE = 20 * 1024 * 1024
 TRIED_ROWS = 20_000
 SHOWN_REFUSALS = 20
+SHOWN_REASONS = 12
+SHOWN_ROWS, SHOWN_CELL = 8, 60
 UNDECIDED = "?"
+# What a choice decides, where its name does not say.
+HELP = {
+    "source_id": _("Names the site, not the visit."),
+    "utm_zone": _("Only for positions in metres: their column, or one zone for the whole file."),
+    "coordinate_order": _("Only where no N, S, E or W tells."),
+    "date_order": _("Found out from the column where a day above 12 tells."),
+    "stated_region": _("Compared with the area that each position lies in."),
+}
 
 
 class RegisterForm(forms.Form):
@@ -132,6 +146,7 @@ def mapping(request: HttpRequest, project: Project, upload: UUID) -> HttpRespons
         return render(request, "labels/mapping.html", context | {"unreadable": str(error)})
     chosen, doubts = _choices(request, reader, found.register)
     try:
+        meanings.keep(found.register, _answers(request))
         mapping = _mapping(reader, chosen)
         if request.POST.get("action") == "import":
             return _ask(request, found, mapping)
@@ -139,7 +154,8 @@ def mapping(request: HttpRequest, project: Project, upload: UUID) -> HttpRespons
     except (BadInput, Conflict) as error:
         context["problem"] = str(error)
     context |= {"facts": reader.facts, "fields": _fields(reader, chosen, doubts), "columns": _columns(reader, chosen)}
-    context |= {"doubts": _counted_doubts(reader, chosen, doubts)}
+    context["empty"] = [each["name"] for each in context["columns"] if not (each["values"] or each["read_as"])]
+    context |= {"doubts": _counted_doubts(reader, chosen, doubts), "first": _first_rows(reader)}
     return render(request, "labels/mapping.html", context)
 
 
@@ -189,7 +205,49 @@ def _preview(upload: Upload, mapping: dict[str, str]) -> dict:
     path = uploads.path_of(upload)
     found = registers.preview(path, mapping=mapping, register=upload.register, n_rows=n_rows)
     known = registers.known_edition(upload.register, registers.file_sha256(path), mapping)
-    return {"preview": found, "refusals": found.refusals[:SHOWN_REFUSALS], "known": known}
+    trial = found.trial
+    return {
+        "preview": found,
+        "refusals": found.refusals[:SHOWN_REFUSALS],
+        "reasons": Counter(reason for _row, _column, _value, reason in found.refusals).most_common(SHOWN_REASONS),
+        "known": known,
+        "trial_flags": [
+            (flag_codes.label_of(code), flag_codes.meaning_of(code), trial.flags[code])
+            for code in flag_codes.in_order(list(trial.flags))
+        ],
+        "map_data": _map(upload.project, trial) if trial.bounds else None,
+        "meanings": found.meanings,
+        "n_asked": sum(len(each.asked) for each in found.meanings),
+    }
+
+
+def _map(project: Project, trial: Trial) -> dict:
+    """Where the rows would lie; nothing of it is stored."""
+    words = {
+        "record": str(_("%s row")),
+        "records": str(_("%s rows")),
+        "asSquares": str(_("%s with a position, counted in squares.")),
+        "asPoints": str(_("%s with a position, each a point.")),
+    }
+    return background(project, **words) | {"bounds": trial.bounds, "features": trial.features}
+
+
+def _answers(request: HttpRequest) -> list[tuple[str, str, str]]:
+    """(field, word, code) of each word that the page asked about, as posted."""
+    answers = []
+    for name in request.POST:
+        _word, said, place = name.partition("word-")
+        if said and not _word:
+            answers.append((place.rpartition("-")[0], request.POST[name], request.POST.get(f"code-{place}", "")))
+    return answers
+
+
+def _first_rows(reader: Reader) -> list[tuple[int, list[str]]]:
+    """(row, cells) of the beginning of the file, as it states them."""
+    return [
+        (row.file_row, [row.values.get(column, "")[:SHOWN_CELL] for column in reader.facts.columns])
+        for row in first_rows(reader, SHOWN_ROWS)
+    ]
 
 
 def _fields(reader: Reader, chosen: dict[str, str], doubts: dict[str, list[str]]) -> list[dict]:
@@ -199,6 +257,7 @@ def _fields(reader: Reader, chosen: dict[str, str], doubts: dict[str, list[str]]
             "label": field.label,
             "chosen": chosen.get(field.name, ""),
             "is_doubtful": chosen.get(field.name) == UNDECIDED,
+            "help": HELP.get(field.name, ""),
             "columns": reader.facts.columns if field.is_column else [],
             "values": [(name, name) for name in reader.facts.sheets]
             if field.name == "sheet"

@@ -39,6 +39,7 @@ def pages(project, audit, annotator, admin) -> list[str]:
         "register_new": [],
         "register": [register.slug],
         "records": [register.slug],
+        "duplicates": [],
         "edition": [register.slug, 1],
         "record": [record.uuid],
         "mapping": [upload.uuid],

@@ -198,16 +198,20 @@ def test_refused_rows_are_shown_and_downloaded(imported, client_of, lead, projec
 def test_register_page_counts_what_it_claims(client_of, lead, project):
     register = make_register(project)
     make_area(project, square(-11, 6, 2), name="Kessou")
-    make_record(register, at=(-10.7, 6.4), minerals=["gold", "coltan"], trade_status="Vert")
+    make_record(
+        register, at=(-10.7, 6.4), minerals=["gold", "coltan"], trade_status="Vert", trade_status_code="qualified"
+    )
     make_record(register, at=None, minerals=["gold"])
     from tests.factories import make_edition
 
     make_edition(register)
     page = client_of(lead).get(url("register", project, register.slug))
-    groups = {group["name"]: dict(group["rows"]) for group in page.context["groups"]}
-    assert groups["region"] == {"Kessou": 1, None: 1}
+    groups = {group.name: {row.words: row.n for row in group.rows} for group in page.context["groups"]}
+    assert groups["region"] == {"Kessou": 1, "in no region": 1}
     assert groups["mineral"] == {"gold": 2, "coltan": 1}
-    assert groups["trade_status"] == {"Vert": 1, None: 1}
+    assert groups["trade_status"] == {"qualified (green)": 1, "not stated": 1}
+    assert groups["year"] == {"2021": 2}
+    assert "legal_status" not in groups
     assert page.context["totals"]["n_unlocated"] == 1
 
 

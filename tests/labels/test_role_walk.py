@@ -13,7 +13,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
 from labels import access, workflow
-from labels.models import Job, Membership, Upload
+from labels.models import DuplicatePair, Job, Membership, Upload
 from labels.models.projects import Role
 from labels.releases import making
 from tests.factories import make_edition, make_project, make_record, make_register, make_source
@@ -48,12 +48,16 @@ ROUTES = {
     "labels:register_new": ("import_register", "GET"),
     "labels:register": ("view_register", "GET"),
     "labels:records": ("view_register", "GET"),
+    "labels:register_map": ("view_coordinates", "GET"),
+    "labels:duplicates": ("view_register", "GET"),
+    "labels:duplicate_decide": ("decide_duplicates", "POST"),
     "labels:edition": ("view_register", "GET"),
     "labels:edition_withdraw": ("import_register", "POST"),
     "labels:refused_csv": ("view_register", "GET"),
     "labels:record": ("view_register", "GET"),
     "labels:mapping": ("import_register", "GET"),
     "labels:areas": ("view_areas", "GET"),
+    "labels:area_outlines": ("view_areas", "GET"),
     "labels:area_layer_new": ("import_areas", "GET"),
     "labels:tile": ("view_tile", "GET"),
     "labels:imagery": ("view_imagery", "GET"),
@@ -75,6 +79,8 @@ ROUTES = {
     "labels:invite": ("manage_people", "POST"),
     "labels:membership": ("manage_people", "POST"),
 }
+# What an address must be asked with.
+ASKED = {"labels:register_map": {"bbox": "-11,6,-10,7", "zoom": "8"}}
 # Addresses of objects that belong to one person: to another member they do not exist.
 OWN = {"labels:review_undo", "api:retract"}
 
@@ -107,6 +113,9 @@ class World:
         register = make_register(self.project)
         make_edition(register)
         record = make_record(register)
+        pair = DuplicatePair.objects.create(
+            project=self.project, first_record=record, second_record=record, reason="repeated_id"
+        )
         audit = workflow.open_census(project=self.project, register=register, slug="audit", name="Audit")
         self.unit = audit.units.get()
         verdict = workflow.GivenReview(uuid=uuid4(), verdict="unsure", reason="cloud")
@@ -123,6 +132,7 @@ class World:
             "register": register.slug,
             "number": release.number,
             "record": record.uuid,
+            "pair": pair.pk,
             "audit": audit.slug,
             "unit": self.unit.uuid,
             "review": self.review.uuid,
@@ -146,11 +156,13 @@ class World:
     def ask(self, client: Client, name: str, other: "World | None" = None):
         method = ROUTES[name][1]
         unit, review = (other or self).unit, {"uuid": str(uuid4())}
-        body = review | {"unit": str(unit.uuid), "verdict": "unsure", "reason": "cloud", "n": 1}
+        body = review | {"unit": str(unit.uuid), "verdict": "unsure", "reason": "cloud", "n": 1, "decision": "keep"}
         client.raise_request_exception = False
         if name.startswith("api:") and method == "POST":
             return client.post(self.address(name, other), json.dumps(body), content_type="application/json")
-        return getattr(client, method.lower())(self.address(name, other))
+        if name == "labels:duplicate_decide":
+            return client.post(self.address(name, other), body)
+        return getattr(client, method.lower())(self.address(name, other), ASKED.get(name))
 
 
 def _parameters(resolver=None, namespace="", prefix=()) -> dict[str, list[str]]:
@@ -219,7 +231,7 @@ def test_the_walk(world):
 OBJECT_ROUTES = sorted(
     name
     for name, names in ROUTE_PARAMETERS.items()
-    if "project" in names and {"record", "unit", "review", "upload", "job", "membership"} & set(names)
+    if "project" in names and {"record", "unit", "review", "upload", "job", "membership", "pair"} & set(names)
 )
 
 

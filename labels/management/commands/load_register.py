@@ -9,7 +9,7 @@ from django.utils.text import slugify
 
 from labels import editions, workflow
 from labels.errors import BadInput
-from labels.ingest import registers
+from labels.ingest import meanings, registers
 from labels.ingest.fields import FIELD_NAMES, POSITION, parse_choices
 from labels.ingest.readers import Facts, file_sha256, open_rows
 from labels.ingest.reports import write_report
@@ -35,6 +35,14 @@ class Command(ProjectCommand):
             f"coordinate_order=lat_lon and date_order=day_first hold for every row. Fields: {', '.join(FIELD_NAMES)}",
         )
         parser.add_argument("--crs", default="", metavar="EPSG:N", help="the coordinate system of x and y in a table")
+        parser.add_argument(
+            "--value",
+            action="append",
+            default=[],
+            metavar="FIELD:WORD=CODE",
+            help="what a word of the register means, such as mineral:Manvenve=manganese; kept with the register. "
+            f"Fields: {', '.join(meanings.FIELDS)}",
+        )
         parser.add_argument("--sheet", default="", help="the sheet or layer, where the file has several")
         parser.add_argument("--name", help="the register's name, when it is made")
         parser.add_argument("--publisher", help="who publishes the register")
@@ -62,6 +70,8 @@ class Command(ProjectCommand):
         mapping = registers.choose_mapping(reader, known, chosen)
         self._say(reader.facts, mapping)
         register = _register(project, slug, options)
+        if options["value"]:
+            meanings.keep(register, meanings.parse_values(options["value"]))
         if options["dry_run"]:
             self._preview(path, register, mapping, options["report"])
         else:
@@ -81,7 +91,9 @@ class Command(ProjectCommand):
     def _preview(self, path: Path, register: Register, mapping: dict[str, str], report: Path | None) -> None:
         known = registers.known_edition(register, file_sha256(path), mapping)
         found = registers.preview(path, mapping=mapping, register=register)
-        self._say_unread(found.unread_words)
+        self._say_meanings(found.meanings)
+        for code, n in found.trial.flags.items():
+            self.stdout.write(f"Would be flagged {code}: {n} rows.")
         self._say_refusals(found.refusals, report)
         self.stdout.write("Dry run: nothing was stored.")
         self.stdout.write(str(registers.unchanged_tally(known) if known else found.tally))
@@ -106,6 +118,13 @@ class Command(ProjectCommand):
             self.stdout.write(sentence)
         self.stdout.write(job.result["sentence"])
 
+    def _say_meanings(self, found: list[meanings.Meaning]) -> None:
+        for each in found:
+            unknown = [word for word in each.asked if not word.is_own]
+            if unknown:
+                self.stdout.write(f"Words of {each.name} that are not known: {', '.join(map(_said, unknown))}.")
+                self.stdout.write(f"Say what they mean with --value {each.name}:WORD=CODE.")
+
     def _say_unread(self, unread: dict[str, dict[str, int]]) -> None:
         for field, words in unread.items():
             listed = ", ".join(f"{word} ({n})" for word, n in words.items())
@@ -120,6 +139,11 @@ class Command(ProjectCommand):
             self.stdout.write(f"Refused {more} more rows; --report FILE.csv writes all of them.")
         if report:
             _write(report, refusals)
+
+
+def _said(word: meanings.Word) -> str:
+    perhaps = f", perhaps {word.suggested}" if word.suggested else ""
+    return f"{word.text} ({word.n}{perhaps})"
 
 
 def _write(report: Path, refusals: list[tuple[int, str, str, str]]) -> None:
