@@ -12,6 +12,7 @@ from labels.errors import BadInput
 from labels.ingest import crs
 from labels.ingest.raw import MAX_COLUMNS, Facts, RawRow
 from labels.ingest.refusals import Refusal
+from labels.ingest.shapes import too_many_corners
 from labels.ingest.tables import too_long, unstorable
 
 CHUNK = 1 << 18
@@ -49,7 +50,8 @@ class GeoJsonReader:
             refusal = _wrong_feature(feature, values)
             if features.move and not refusal:
                 geometry = crs.moved_geometry(geometry, features.move)
-            yield RawRow(file_row, values, geometry, refusal)
+            refusal = refusal or too_many_corners(geometry)
+            yield RawRow(file_row, values, None if refusal else geometry, refusal)
 
     def count(self) -> int:
         """About how many features are to come."""

@@ -76,6 +76,9 @@ def _is_second_line(rows: list[tuple[int, Cells]]) -> bool:
     gaps = [at for at in range(width) if not _cell(names, at)]
     if not gaps or not _is_words(below) or not all(_cell(below, at) for at in gaps):
         return False
+    # Names that reach over both lines leave the second empty below them; a row of data would not.
+    if all(_cell(below, at) for at in range(width)) and len(gaps) < 0.4 * width:
+        return False
     return any(_numeric.fullmatch(_cell(data, at)) for at in range(width) if _cell(below, at))
 
 

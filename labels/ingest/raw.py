@@ -6,6 +6,7 @@ from labels.ingest.refusals import Refusal
 
 MAX_COLUMNS = 1000
 MAX_CELL = 100_000
+MAX_VERTICES = 500_000
 
 
 @dataclass(slots=True)

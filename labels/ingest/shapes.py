@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from django.utils.translation import gettext as _
 
 from labels.ingest.coordinates import Position, checked_position
-from labels.ingest.refusals import refuse
+from labels.ingest.raw import MAX_VERTICES
+from labels.ingest.refusals import Refusal, refuse
 from labels.ingest.wkb import Corners
 
-MAX_VERTICES = 500_000
 Ring = list[Position]
 
 _float = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
@@ -120,6 +120,24 @@ def polygons_from_geojson(geometry: dict | None) -> Polygons:
     if not isinstance(parts, list) or not parts:
         raise refuse("geometry", kind, _("the polygon has no corners"))
     return Polygons([_polygon(part) for part in parts])
+
+
+def too_many_corners(geometry: object) -> Refusal | None:
+    """Asked before a shape goes anywhere: one of millions of corners would fill the worker's memory."""
+    coordinates = geometry.get("coordinates") if isinstance(geometry, dict) else None
+    if _n_corners(coordinates) <= MAX_VERTICES:
+        return None
+    words = _("the polygon has more than %(n)s corners")
+    return Refusal("geometry", str(geometry.get("type"))[:100], words % {"n": f"{MAX_VERTICES:,}"})
+
+
+def _n_corners(coordinates: object, depth: int = 4) -> int:
+    """Lists that hold no list are corners; below the depth of a multipolygon nothing is one."""
+    if not isinstance(coordinates, list) or not depth:
+        return 0
+    if depth == 1 or not any(isinstance(part, list) for part in coordinates[:1]):
+        return 1
+    return sum(_n_corners(part, depth - 1) for part in coordinates)
 
 
 def _named(kind: object) -> str:

