@@ -145,16 +145,16 @@ WITH side AS (
     SELECT least(record_id, other_id) AS first_id, greatest(record_id, other_id) AS second_id, min(metres) AS metres,
            bool_and(is_crowded) AS is_crowded, bool_and(is_stacked) AS is_stacked
     FROM near_side WHERE rank = 0 OR (rank <= %(nearest)s AND NOT is_stacked) GROUP BY 1, 2
+), said AS MATERIALIZED (
+    SELECT record.id, record.register_id, record.is_asked, CASE WHEN folded <> ALL(%(blanks)s) THEN folded END AS name
+    FROM (SELECT first_id AS id FROM side UNION SELECT second_id FROM side) AS of_pair
+    JOIN near_record record USING (id)
+    JOIN labels_observation observation ON observation.id = record.observation_id
+    CROSS JOIN LATERAL (SELECT labels_folded(observation.name) AS folded OFFSET 0) AS folding
 ), named AS (
     SELECT side.*, first.register_id <> second.register_id AS is_across,
-           nullif(CASE WHEN first_name = ANY(%(blanks)s) THEN '' ELSE first_name END, '') AS first_name,
-           nullif(CASE WHEN second_name = ANY(%(blanks)s) THEN '' ELSE second_name END, '') AS second_name
-    FROM side
-    JOIN near_record first ON first.id = side.first_id JOIN near_record second ON second.id = side.second_id
-    JOIN labels_observation of_first ON of_first.id = first.observation_id
-    JOIN labels_observation of_second ON of_second.id = second.observation_id
-    CROSS JOIN LATERAL (SELECT labels_folded(of_first.name) AS first_name, labels_folded(of_second.name) AS second_name
-                        OFFSET 0) AS folded
+           first.name AS first_name, second.name AS second_name
+    FROM side JOIN said first ON first.id = side.first_id JOIN said second ON second.id = side.second_id
     WHERE first.is_asked OR second.is_asked
 ), compared AS (
     SELECT named.*, CASE WHEN first_name = second_name THEN 1

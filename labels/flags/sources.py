@@ -16,7 +16,6 @@ SELECT record.*, ST_X(point) AS lon, ST_Y(point) AS lat,
        abs(ST_X(point)) - trunc(abs(ST_X(point))) < 0.6
            AND abs(ST_Y(point)) - trunc(abs(ST_Y(point))) < 0.6 AS is_below_sixty
 FROM ({records}) AS record;
-CREATE INDEX ON doubt_record USING gist (point);
 ANALYZE doubt_record
 """
 
