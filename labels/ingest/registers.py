@@ -131,9 +131,8 @@ def preview(
             first_rows=first_rows(reader, 5),
         )
         if register:
-            staged = sql.Identifier(staging.name)
-            found.trial = trial.of_rows(staged, register)
-            found.meanings = meanings.of_rows(staged, mapping, register)
+            found.trial = trial.of_rows(staging.name, register)
+            found.meanings = meanings.of_rows(sql.Identifier(staging.name), mapping, register)
         staging.drop()
     return found
 

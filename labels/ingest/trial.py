@@ -21,7 +21,13 @@ from labels.map_squares import (
     feature,
     squares_collection,
 )
-from labels.models import Register
+from labels.models import ReferenceLayer, Register
+from labels.models.areas import AreaKind
+
+try:
+    from labels.flags import preview_flags
+except ImportError:  # the flags come by themselves
+    preview_flags = None
 
 # Positions that states or provinces are asked about; of a longer file every so-manieth.
 MAX_ASKED = 50_000
@@ -110,34 +116,41 @@ class Trial:
     bounds: list[float] | None = None
 
 
-def of_rows(table: sql.Composable, register: Register) -> Trial:
-    """Inside the transaction that staged the rows: nothing of it stays."""
-    trial = Trial()
+def of_rows(name: str, register: Register) -> Trial:
+    """Of a staging table, inside the transaction that staged its rows: nothing stays."""
+    trial, table = Trial(), sql.Identifier(name)
     with connection.cursor() as cursor:
         cursor.execute(sql.SQL(PLACES).format(table=table))
-        cursor.execute(sql.SQL(ROW_FLAGS).format(table=table))
-        trial.flags |= dict(cursor.fetchall())
-        cursor.execute(LATTICE)
-        trial.flags["lattice"] = cursor.fetchone()[0]
         cursor.execute(sql.SQL(JANUARY).format(table=table))
         trial.n_january_first = cursor.fetchone()[0]
-        _ask_surroundings(cursor, trial, register)
+        trial.has_areas = _has_areas(register)
+        if preview_flags:
+            trial.flags = preview_flags(name, project=register.project, register=register)
+        else:
+            _ask_rules(cursor, table, trial, register)
         trial.bounds, trial.features = _drawn(cursor)
     trial.flags = {code: n for code, n in trial.flags.items() if n}
     return trial
 
 
-def _ask_surroundings(cursor, trial: Trial, register: Register) -> None:
-    cursor.execute(AREAS, [register.project_id])
-    cursor.execute("SELECT EXISTS (SELECT FROM trial_area), (SELECT count(*) FROM trial_place)")
-    trial.has_areas, n_places = cursor.fetchone()
-    if not trial.has_areas:
-        return
-    trial.every = 1 + n_places // MAX_ASKED
-    own = json.dumps(register.value_mapping.get(REGION, {}))
-    cursor.execute(SURROUNDINGS, {"own": own, "every": trial.every})
-    counts = cursor.fetchone()
-    trial.flags |= {code: n * trial.every for code, n in zip(SURROUNDING_CODES, counts, strict=True)}
+def _has_areas(register: Register) -> bool:
+    current = ReferenceLayer.objects.filter(project=register.project_id, kind=AreaKind.ADMIN, retired_at=None)
+    return current.exists()
+
+
+def _ask_rules(cursor, table: sql.Composable, trial: Trial, register: Register) -> None:
+    """The plain rules, where the package of flags is not there."""
+    cursor.execute(sql.SQL(ROW_FLAGS).format(table=table))
+    trial.flags |= dict(cursor.fetchall())
+    cursor.execute(LATTICE)
+    trial.flags["lattice"] = cursor.fetchone()[0]
+    if trial.has_areas:
+        cursor.execute(AREAS, [register.project_id])
+        cursor.execute("SELECT count(*) FROM trial_place")
+        trial.every = 1 + cursor.fetchone()[0] // MAX_ASKED
+        own = json.dumps(register.value_mapping.get(REGION, {}))
+        cursor.execute(SURROUNDINGS, {"own": own, "every": trial.every})
+        trial.flags |= {code: n * trial.every for code, n in zip(SURROUNDING_CODES, cursor.fetchone(), strict=True)}
 
 
 def _drawn(cursor) -> tuple[list[float] | None, dict]:
