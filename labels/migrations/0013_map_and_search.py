@@ -21,12 +21,13 @@ UPDATE labels_placement placement SET
 FROM labels_observation observation WHERE observation.id = placement.observation_id
 """
 
-def count_squares(apps, schema_editor):
-    """The squares of the registers that are there; later ones are counted when their records are placed."""
-    from labels.register_map import remake
-
-    remake(list(apps.get_model("labels", "Register").objects.values_list("pk", flat=True)))
-
+# The squares of the registers that are there; what one filter asks for is counted when their records are placed next.
+CELLS = """
+INSERT INTO labels_mapcell (register_id, level, facet, x, y, n)
+SELECT register_id, level, '', map_x >> (24 - level), map_y >> (24 - level), count(*)
+FROM labels_placement, (VALUES (8), (11), (13)) AS kept (level)
+WHERE reported_point IS NOT NULL GROUP BY 1, 2, 4, 5
+"""
 
 # What `icontains` asks, at any length of the register.
 SEARCH = """
@@ -139,6 +140,6 @@ class Migration(migrations.Migration):
                 migrations.AddField("placement", "map_y", _square("ST_Y", 90)),
             ],
         ),
-        migrations.RunPython(count_squares, migrations.RunPython.noop),
+        migrations.RunSQL(CELLS, migrations.RunSQL.noop),
         migrations.RunSQL(SEARCH, UNSEARCH),
     ]
