@@ -8,7 +8,6 @@ from django.db.models import CharField, Count, Func, Q, QuerySet
 
 from labels.flags import codes as flag_codes
 from labels.models import DuplicatePair, RecordFlag, ReferenceArea, Register
-from labels.register_filters import latest_edition
 
 # Beside a code stand the words that a register itself uses for it: the most frequent ones.
 SHOWN_ORIGINALS = 4
@@ -26,7 +25,7 @@ def totals(register: Register) -> dict[str, int]:
     return register.placements.aggregate(
         n_records=Count("pk"),
         n_unlocated=Count("pk", filter=Q(reported_point=None)),
-        n_vanished=Count("pk", filter=~Q(edition=latest_edition(register))),
+        n_vanished=Count("pk", filter=~Q(edition=register.latest_edition())),
         n_in_commercial=Count("pk", filter=Q(commercial_area__isnull=False)),
         n_in_protected=Count("pk", filter=Q(protected_area__isnull=False)),
     )

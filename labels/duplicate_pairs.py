@@ -20,11 +20,6 @@ def of_register(pairs: QuerySet[DuplicatePair], slug: str) -> QuerySet[Duplicate
     return pairs.filter(Q(first_record__register__slug=slug) | Q(second_record__register__slug=slug))
 
 
-def decide(pair: DuplicatePair, decision: str, user) -> DuplicateDecision:
-    """Write what the person says of the pair; what was decided before stays, and no longer holds."""
-    return DuplicateDecision.objects.create(pair=pair, decision=decision, decided_by=user)
-
-
 def pairs_of_record(record: SiteRecord) -> list[DuplicatePair]:
     """The pairs of one record, each with `other`, the record it may be one with; a repeated id has none."""
     of_record = Q(first_record=record) | Q(second_record=record)

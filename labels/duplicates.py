@@ -5,7 +5,6 @@ rows that repeat an id and a date with another position or spelling. The search 
 """
 
 from django.db import connection, transaction
-from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -114,26 +113,3 @@ def decide(pair: DuplicatePair, decision: str, user) -> DuplicateDecision:
     if decision not in DuplicateDecision.Decision.values:
         raise BadInput(_("Say whether the two are one site or two sites."))
     return DuplicateDecision.objects.create(pair=pair, decision=decision, decided_by=user)
-
-
-def decision_of(pair: DuplicatePair) -> DuplicateDecision | None:
-    """The decision that holds: the latest."""
-    return pair.decisions.order_by("-pk").first()
-
-
-def pairs_of(
-    project: Project, *, register: Register | None = None, reason: str = "", decision: str = ""
-) -> QuerySet[DuplicatePair]:
-    """Pairs with their latest decision as `decision` (None while undecided), likeliest first.
-
-    `decision` keeps those decided so; `undecided` keeps those that wait.
-    """
-    latest = DuplicateDecision.objects.filter(pair=OuterRef("pk")).order_by("-pk").values("decision")[:1]
-    pairs = DuplicatePair.objects.filter(project=project).annotate(decision=Subquery(latest))
-    if register:
-        pairs = pairs.filter(Q(first_record__register=register) | Q(second_record__register=register))
-    if reason:
-        pairs = pairs.filter(reason=reason)
-    if decision:
-        pairs = pairs.filter(decision=None) if decision == "undecided" else pairs.filter(decision=decision)
-    return pairs.order_by("reason", "distance_m", "pk")

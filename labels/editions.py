@@ -18,7 +18,7 @@ from django.utils.translation import ngettext
 from labels import access, jobs, settling
 from labels.errors import BadInput, Conflict, NotAllowed
 from labels.jobs import RunningJob, work
-from labels.models import Edition, Job, Placement, Project, Register
+from labels.models import Edition, Job, Project, Register
 from labels.workflow.carrying_over import carry_over
 from labels.workflow.locks import one_at_a_time
 
@@ -42,18 +42,6 @@ SELECT count(*) FROM (
 
 
 # ---- what stands ----
-
-
-def latest_standing(register: Register) -> Edition | None:
-    """The edition that says where the register's records are now."""
-    return register.editions.standing().order_by("-number").first()
-
-
-def not_in_latest(register: Register) -> QuerySet[Placement]:
-    """Placements of the records that the latest standing edition no longer names; they keep their last position."""
-    latest = latest_standing(register)
-    placed = Placement.objects.filter(register=register)
-    return placed.filter(edition__number__lt=latest.number) if latest else placed.none()
 
 
 def count_vanished(edition: Edition) -> int:
@@ -227,7 +215,7 @@ def _mark_withdrawn(job: RunningJob, edition: Edition) -> None:
 
 def _restore_mapping(register: Register) -> None:
     """The columns may have been what was wrong: the next import reads them as the latest edition did, or asks anew."""
-    latest = latest_standing(register)
+    latest = register.latest_edition()
     if latest is None or latest.job:
         mapping = latest.job.parameters.get("mapping", {}) if latest else {}
         Register.objects.filter(pk=register.pk).update(column_mapping=mapping)

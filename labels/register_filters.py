@@ -124,7 +124,7 @@ def _condition(name: str, value: str, register: Register, filters: Filters) -> Q
         unlike = RecordFlag.objects.filter(register=register, code=flag_codes.REGION_UNLIKE, detail__split=value)
         return Q(pk__in=unlike.values("site_record_id"))
     if name == "edition":
-        latest = latest_edition(register)
+        latest = register.latest_edition()
         return Q(edition=latest) if value == LATEST else ~Q(edition=latest)
     column = {
         "legal_status": "legal_status_code",
@@ -135,8 +135,3 @@ def _condition(name: str, value: str, register: Register, filters: Filters) -> Q
         return Q(**{column: value})
     area = {"position": "reported_point", "protected": "protected_area", "commercial": "commercial_area"}[name]
     return Q(**{f"{area}__isnull": value == NO})
-
-
-def latest_edition(register: Register):
-    """The edition that stands for the register now, or None."""
-    return register.editions.filter(completed_at__isnull=False, withdrawn_at=None).order_by("-number").first()

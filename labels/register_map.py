@@ -26,7 +26,7 @@ from labels.map_squares import (
     text_of,
 )
 from labels.models import MapCell, Placement, Register
-from labels.register_filters import YES, Filters, latest_edition, matching
+from labels.register_filters import YES, Filters, matching
 
 # Kept of all records and of those that one filter asks for; the finest of all records only.
 COARSE_LEVEL, MIDDLE_LEVEL, FINE_LEVEL = 8, 11, 13
@@ -96,7 +96,7 @@ def remake(registers: Sequence[int]) -> None:
 
 
 def _count(cursor, register: Register) -> None:
-    latest = latest_edition(register)
+    latest = register.latest_edition()
     of_register = {"register": register.pk, "latest": latest.pk if latest else None}
     middle = of_register | {"level": MIDDLE_LEVEL, "shift": FINEST - MIDDLE_LEVEL}
     cursor.execute(COUNT_FACETS, middle)

@@ -4,7 +4,6 @@ from labels.flags.asking import (
     can_tell_outside,
     flag_counts,
     flags_of,
-    not_in_latest_edition,
     split_of_region_unlike,
     unknown_regions,
 )
@@ -15,7 +14,6 @@ __all__ = [
     "flag_counts",
     "flag_records",
     "flags_of",
-    "not_in_latest_edition",
     "preview_flags",
     "split_of_region_unlike",
     "unknown_regions",

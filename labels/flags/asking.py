@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models import Count
 from django.db.models.fields.json import KeyTextTransform
 
 from labels.flags import codes
-from labels.models import Edition, Placement, Project, RecordFlag, Register, SiteRecord
+from labels.models import Project, RecordFlag, Register, SiteRecord
 from labels.models.areas import AreaKind
 
 
@@ -52,10 +52,3 @@ def _counted(register: Register, code: str, key: str) -> dict[str, int]:
 def can_tell_outside(project: Project) -> bool:
     """Whether admin areas are loaded: without them nothing is known of a country's border or its regions' names."""
     return project.reference_layers.filter(kind=AreaKind.ADMIN, retired_at=None).exists()
-
-
-def not_in_latest_edition(register: Register) -> QuerySet[Placement]:
-    """Where the records lie that the register's latest edition no longer names."""
-    editions = Edition.objects.filter(register=OuterRef("register"), completed_at__isnull=False, withdrawn_at=None)
-    latest = editions.order_by("-number").values("pk")[:1]
-    return Placement.objects.filter(register=register).exclude(edition=Subquery(latest))

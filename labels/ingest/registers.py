@@ -209,7 +209,7 @@ def refused_rows(edition: Edition) -> QuerySet:
 
 def known_edition(register: Register, file_hash: str, mapping: dict[str, str]) -> Edition | None:
     """The register's latest edition, if the same file made it under the same mapping."""
-    latest = editions.latest_standing(register)
+    latest = register.latest_edition()
     made_of = (file_hash, mapping_sha256(mapping, register.value_mapping))
     return latest if latest and (latest.file_sha256, latest.mapping_sha256) == made_of else None
 

@@ -69,6 +69,10 @@ class Register(models.Model):
     def __str__(self):
         return self.name
 
+    def latest_edition(self) -> "Edition | None":
+        """The standing edition that says where the register's records are now."""
+        return self.editions.standing().order_by("-number").first()
+
 
 class EditionQuerySet(models.QuerySet):
     def standing(self):

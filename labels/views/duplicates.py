@@ -9,6 +9,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from labels import access, duplicate_pairs
+from labels import duplicates as duplicates_search
+from labels.errors import BadInput
 from labels.models import DuplicateDecision, DuplicatePair, Project
 from labels.views.doors import in_project
 
@@ -101,9 +103,10 @@ def decide(request: HttpRequest, project: Project, pair: int) -> HttpResponse:
     """One more decision about the pair; the latest holds. For htmx the pair as it now stands."""
     found = get_object_or_404(project.duplicate_pairs, pk=pair)
     decision = request.POST.get("decision", "")
-    if decision not in DuplicateDecision.Decision.values:
-        return HttpResponseBadRequest(_("Say whether they are one site or two."), content_type="text/plain")
-    duplicate_pairs.decide(found, decision, request.user)
+    try:
+        duplicates_search.decide(found, decision, request.user)
+    except BadInput as error:
+        return HttpResponseBadRequest(str(error), content_type="text/plain")
     if request.htmx:
         (shown,) = duplicate_pairs.with_sides(duplicate_pairs.pairs_of(project).filter(pk=found.pk))
         return render(request, "labels/_pair.html", {"each": _compared(shown)})

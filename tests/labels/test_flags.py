@@ -369,14 +369,6 @@ def test_counts_come_in_the_order_of_the_catalogue(register):
     ]  # fmt: skip
 
 
-def test_records_that_left_the_register_can_be_asked_for(register):
-    gone, kept = at(register, 26.1, -3.1), at(register, 26.2, -3.2)
-    assert not flags.not_in_latest_edition(register).exists()
-    make_observation(kept, edition=make_edition(register))
-    place_records(register=register)
-    assert list(flags.not_in_latest_edition(register).values_list("pk", flat=True)) == [gone.pk]
-
-
 def test_every_code_has_its_words():
     assert len(set(codes.CODES)) == len(codes.CATALOGUE) == 10
     assert all(str(flag.label) and str(flag.meaning).endswith(".") for flag in codes.CATALOGUE)
