@@ -12,6 +12,8 @@ from labels.ingest.raw import MAX_COLUMNS
 Cells = Sequence[str]
 LOOKED_AT = 30
 MAX_NAME = 1000
+# So many cells of a line above the header are filled.
+MOST_OF_TITLES = 2
 
 _numeric = re.compile(r"\s*[-+]?\d[\d\s.,:/°'\"-]*[NSEWO]?\s*")
 
@@ -44,19 +46,31 @@ def find_heading(first: Sequence[tuple[int, Cells]]) -> Heading:
 
 
 def _place(filled: list[tuple[int, Cells]]) -> int | None:
-    """The first row, unless it is a title: far fewer cells than a row of words below it."""
+    """The first row, unless it is a title: far fewer cells than a row of words below it, which heads rows as wide.
+
+    A cell too many in one row of a narrow table makes no title of the rows above it.
+    """
     if not filled or (filled[0][0] > 1 and not any(_is_words(cells) for _row, cells in filled)):
         return None
     widest = max(_n_filled(cells) for _row, cells in filled)
     for at, (_row, cells) in enumerate(filled[:20]):
-        is_title = _n_filled(cells) <= 2 < widest and any(_may_head(below, widest) for _row, below in filled[at + 1 :])
+        is_title = _n_filled(cells) <= MOST_OF_TITLES < widest and any(
+            _may_head(below, widest) and _is_over_wide_rows(filled[under + 1 :])
+            for under, (_row, below) in enumerate(filled[at + 1 :], start=at + 1)
+        )
         if not is_title:
             return at
     return 0
 
 
 def _may_head(cells: Cells, widest: int) -> bool:
-    return _is_words(cells) and _n_filled(cells) >= 0.6 * widest
+    return _is_words(cells) and _n_filled(cells) >= max(0.6 * widest, MOST_OF_TITLES + 1)
+
+
+def _is_over_wide_rows(rows: list[tuple[int, Cells]]) -> bool:
+    """Whether there are rows, and at least half of them have more cells than titles have."""
+    n_wide = sum(_n_filled(cells) > MOST_OF_TITLES for _row, cells in rows)
+    return n_wide > 0 and n_wide >= 0.5 * len(rows)
 
 
 def _n_filled(cells: Cells) -> int:
