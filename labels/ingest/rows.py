@@ -281,11 +281,22 @@ class RowReader:
 
 
 def _refuse_totals(values: Mapping[str, str]) -> None:
-    """The line of totals under a table is no site; asked only of rows without a position."""
-    column, first = next(((name, value) for name, value in values.items() if value.strip()), ("", ""))
+    """The line of totals under a table is no site; asked only of rows without a position.
+
+    It holds nothing but numbers besides: a row that has more to say is of a site, or of a company, of such a name.
+    """
+    (column, first), *others = [(name, value) for name, value in values.items() if value.strip()] or [("", "")]
     said = folded(first[:60])
-    if any(said == word or said.startswith((f"{word} ", f"{word}s ")) for word in TOTALS):
+    if any(_says_total(said, word) for word in TOTALS) and not any(map(_has_letter, (value for _n, value in others))):
         raise refuse(column, first, _("this is a line of totals, not a site"))
+
+
+def _says_total(said: str, word: str) -> bool:
+    return said == word or said.startswith((f"{word} ", f"{word}s "))
+
+
+def _has_letter(cell: str) -> bool:
+    return any(map(str.isalpha, cell))
 
 
 _canonical = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

@@ -202,3 +202,21 @@ def test_the_visits_of_1_january_in_the_real_register_are_years(shared_data):
     mapping = registers.choose_mapping(reader, None, {"source_id": "pcode", "stated_region": "province_old"})
     assert mapping["january_first"] == "year"
     assert any("984 of 5,071 dates" in note for note in reader.facts.notes), reader.facts.notes
+
+
+def test_a_company_called_total_is_not_a_line_of_totals(tmp_path):
+    text = "company,site,longitude,latitude,n\nTotal Mining SA,Bray,,,12\nKoss Ltd,Koss,28.6,-2.6,5\nTotal,,,,17\n"
+    assert load(write(tmp_path / "a.csv", text))[-1] == "2 created, 0 updated, 0 unchanged, 1 refused (3 rows)"
+    assert RefusedRow.objects.get().file_row == 4
+    assert Observation.objects.get(point=None).attributes["company"] == "Total Mining SA"
+
+
+@pytest.mark.parametrize("stray", [3, 5])
+def test_a_cell_too_many_makes_no_title_of_the_rows_above_it(tmp_path, stray):
+    lines = ["id;wkt", *(f"{name};POINT(28.5 -2.{n})" for n, name in enumerate(("A", "B", "C", "D"), start=1))]
+    lines[stray - 1] += ";near the river"
+    path = write(tmp_path / "a.csv", "\n".join(lines) + "\n")
+    assert open_rows(path).facts.columns == ["id", "wkt"]
+    load(path, "--map", "source_id=id", "--map", "geometry=wkt")
+    assert RefusedRow.objects.get().file_row == stray
+    assert Observation.objects.count() == 3
