@@ -11,7 +11,7 @@ from labels.flags.surroundings import N_STEPS, clear_away, lay_out, run
 from labels.jobs import RunningJob
 from labels.models import Project, Register
 
-LOCK = 7413  # advisory lock: two flaggings of one project take turns, so that the later one's answer stays
+LOCK = 7415  # advisory lock: two flaggings of one project take turns, so that the later one's answer stays
 
 FOUND = "CREATE TEMP TABLE doubt_found (site_record_id bigint, register_id bigint, code text, detail jsonb)"
 
