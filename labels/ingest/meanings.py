@@ -185,7 +185,7 @@ def _check(fields: Mapping[str, Field], name: str, word: str, code: str) -> None
     if code and code not in codes:
         listed = ", ".join(codes[:LISTED]) or "nothing, for no areas are loaded"
         raise BadInput(f"{name}:{word}={code}: choose one of {listed}.")
-    if not word or len(word) > MAX_WORD:
+    if not word or len(word) > MAX_WORD or "\0" in word:
         raise BadInput(f"{name}: give the word as the register writes it, of at most {MAX_WORD} characters.")
 
 

@@ -161,3 +161,8 @@ def test_wrong_values_are_refused_in_words(value, command):
 
 def test_words_may_hold_colons_and_equals_signs():
     assert meanings.parse_values(["mineral:a:b=c=gold"]) == [("mineral", "a:b=c", "gold")]
+
+
+def test_a_word_that_cannot_be_stored_is_refused(project):
+    with pytest.raises(BadInput, match="give the word as the register writes it"):
+        meanings.keep(make_register(project), [("mineral", "Or\0", "gold")])
