@@ -112,4 +112,9 @@ def decide(pair: DuplicatePair, decision: str, user) -> DuplicateDecision:
     """Write down what a person decided; the records stay as they are, and deciding again replaces nothing."""
     if decision not in DuplicateDecision.Decision.values:
         raise BadInput(_("Say whether the two are one site or two sites."))
-    return DuplicateDecision.objects.create(pair=pair, decision=decision, decided_by=user)
+    with transaction.atomic():
+        # While a search drops pairs this waits, and the pair may be gone afterwards.
+        near_records.run("LOCK TABLE labels_duplicatedecision IN ROW EXCLUSIVE MODE")
+        if not DuplicatePair.objects.filter(pk=pair.pk).exists():
+            raise BadInput(_("This pair is no longer proposed: the register has changed. Look at the list again."))
+        return DuplicateDecision.objects.create(pair=pair, decision=decision, decided_by=user)

@@ -3,6 +3,8 @@
 import pytest
 from django.urls import reverse
 
+from labels import duplicates
+from labels.errors import BadInput
 from labels.models import DuplicateDecision, DuplicatePair
 from tests.factories import make_project, make_record, make_register
 
@@ -40,6 +42,12 @@ def test_pair_is_shown_side_by_side(client_of, lead, project, pair):
     page = pages(client_of(lead), project).content.decode()
     for said in ("Bray", "BRAY", "a1", "b1", "Cadastre", "Other list", "111", "100 % alike", "two registers"):
         assert said in page, said
+
+
+def test_a_pair_that_a_search_drops_meanwhile_is_refused_in_words(lead, pair):
+    DuplicatePair.objects.all().delete()
+    with pytest.raises(BadInput, match="no longer proposed"):
+        duplicates.decide(pair, "merge", lead)
 
 
 def test_last_decision_holds_and_the_others_stay(client_of, lead, project, pair):
