@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from labels import access, jobs, settling
-from labels.errors import BadInput, Conflict, NotAllowed
+from labels.errors import BadInput, Conflict, JobCancelled, NotAllowed
 from labels.jobs import RunningJob, work
 from labels.models import Edition, Job, Project, Register
 from labels.workflow.carrying_over import carry_over
@@ -105,6 +105,16 @@ def one_change_at_a_time(register: Register) -> Iterator[None]:
             _unlock(register)
 
 
+@contextmanager
+def said_if_cancelled(words: str, edition: Edition) -> Iterator[None]:
+    """Past the point where cancelling undoes the work: say what stays, and how to end it."""
+    try:
+        yield
+    except JobCancelled as error:
+        told = words % {"number": edition.number}
+        raise JobCancelled(" ".join([told, _("Try again to finish the work.")])) from error
+
+
 def left_behind(register: Register, kind: str, parameters: dict) -> Job | None:
     """The job of this very work whose process was killed, to go on with. One of other work is ended.
 
@@ -166,9 +176,15 @@ def withdrawal_of(edition: Edition, reason: str) -> dict:
 
 def _may_be_withdrawn(project: Project, parameters: dict) -> None:
     edition = Edition.objects.filter(register__project=project, pk=parameters["edition"]).first()
-    if edition and edition.is_withdrawn:
+    if edition and edition.is_withdrawn and not _is_half_withdrawn(edition):
         raise Conflict(_("Edition %(number)d is withdrawn already.") % {"number": edition.number})
     check_free(project, parameters)
+
+
+def _is_half_withdrawn(edition: Edition) -> bool:
+    """Whether its withdrawal was cancelled or failed after the mark: records may still lie where it said."""
+    asked = Job.objects.filter(kind=Job.Kind.WITHDRAW_EDITION, parameters__edition=edition.pk)
+    return asked.exists() and not asked.filter(state=Job.State.DONE).exists()
 
 
 @work(Job.Kind.WITHDRAW_EDITION, may_be_asked=_may_be_withdrawn)
@@ -182,8 +198,11 @@ def withdraw(job: RunningJob) -> dict:
     )
     with one_change_at_a_time(edition.register):
         _mark_withdrawn(job, edition)
-        n_left = settling.settle_withdrawal(edition.register, job=job)
-        carried = carry_over(edition.register, job=job)
+        with said_if_cancelled(
+            _("Edition %(number)d is withdrawn, but its records are not placed anew everywhere yet."), edition
+        ):
+            n_left = settling.settle_withdrawal(edition.register, job=job)
+            carried = carry_over(edition.register, job=job)
     sentence = _("Edition %(number)d is withdrawn.") % {"number": edition.number}
     if n_left:
         words = ngettext("%(n)d record is in no edition any more.", "%(n)d records are in no edition any more.", n_left)

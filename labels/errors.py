@@ -18,7 +18,7 @@ class Conflict(LabelsError):
 
 
 class JobCancelled(LabelsError):
-    """Raised inside a job when somebody asked it to stop."""
+    """Raised inside a job when somebody asked it to stop; with a sentence where part of the work is done and stays."""
 
 
 class JobLost(LabelsError):

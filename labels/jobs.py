@@ -252,8 +252,8 @@ def _perform(running: RunningJob, quiet: bool = True) -> Job:
             result = _work[job.kind](running)
     except JobLost:
         log.warning("Job %s was taken over by another worker.", job.pk)
-    except JobCancelled:
-        _end(job, Job.State.CANCELLED)
+    except JobCancelled as error:
+        _end(job, Job.State.CANCELLED, error=str(error))
     except LabelsError as error:
         _end(job, Job.State.FAILED, error=str(error))
         if not quiet:

@@ -164,8 +164,11 @@ def load_register(job: RunningJob) -> dict:
         edition = Edition.objects.filter(job=job.job).first() or _known_edition(register, job.parameters)
         edition = edition or _stage_and_publish(job, register)
         refresh_statistics()
-        settling.settle_register(register, job=job)
-        carried = carry_over(register, job=job)
+        with editions.said_if_cancelled(
+            _("Edition %(number)d is stored, but its records are not placed everywhere yet."), edition
+        ):
+            settling.settle_register(register, job=job)
+            carried = carry_over(register, job=job)
         editions.set_published(edition, job.parameters.get("published_on", ""))
     uploads.discard(job.parameters.get("upload"))
     tally = tally_of(edition) if edition.job_id == job.job.pk else unchanged_tally(edition)

@@ -11,7 +11,7 @@ from django.db import connections
 from django.urls import reverse
 from django.utils import timezone
 
-from labels import editions, jobs
+from labels import editions, jobs, settling
 from labels.errors import Conflict
 from labels.ingest import registers
 from labels.models import AccessRecord, Edition, EditionRow, Job, Observation, Placement, Register, SiteRecord
@@ -237,6 +237,46 @@ def test_a_withdrawal_killed_after_its_mark_is_finished_by_its_job(admin, projec
     assert jobs.run(job.pk).state == Job.State.DONE
     assert not Placement.objects.exists()
     assert AccessRecord.objects.filter(action="withdraw_edition").count() == 1
+
+
+def cancelled_while_placing(monkeypatch, job: Job) -> Job:
+    with monkeypatch.context() as cancelling:
+        cancelling.setattr(jobs.RunningJob, "report_every_s", 0)
+        place = settling.placement.place_records
+
+        def cancel_first(**asked):
+            jobs.cancel(job)
+            return place(**asked)
+
+        cancelling.setattr("labels.settling.placement.place_records", cancel_first)
+        done = jobs.run(job.pk)
+    assert done.state == Job.State.CANCELLED
+    return done
+
+
+def test_a_withdrawal_cancelled_after_its_mark_says_so_and_is_tried_again(admin, project, lists, monkeypatch):
+    load(lists[0], project=project.slug)
+    load(lists[1], project=project.slug)
+    edition = Edition.objects.get(number=2)
+    done = cancelled_while_placing(monkeypatch, editions.withdraw_edition(edition, admin, "wrong"))
+    assert done.error.startswith("Edition 2 is withdrawn, but") and done.error.endswith("Try again to finish the work.")
+    assert Placement.objects.filter(edition=edition).exists()
+    assert jobs.run(jobs.retry(done, requested_by=admin).pk).state == Job.State.DONE
+    assert not Placement.objects.filter(edition=edition).exists()
+    with pytest.raises(Conflict, match="withdrawn already"):
+        editions.withdraw_edition(edition, admin, "again")
+
+
+def test_an_import_cancelled_after_it_is_stored_says_so_and_is_tried_again(admin, project, lists, monkeypatch):
+    load(lists[0], project=project.slug)
+    register, mapping = Register.objects.get(), Register.objects.get().column_mapping
+    parameters = registers.parameters_of(register, mapping, path=lists[1])
+    job = jobs.ask(project=project, kind=Job.Kind.LOAD_REGISTER, parameters=parameters)
+    done = cancelled_while_placing(monkeypatch, job)
+    assert done.error.startswith("Edition 2 is stored, but")
+    assert jobs.run(jobs.retry(done, requested_by=admin).pk).state == Job.State.DONE
+    assert Edition.objects.count() == 2
+    assert positions(register) == {"a1": (-10.5, 6.25), "a2": (-10.85, 6.5), "a3": (-10.2, 6.1), "a4": (-10.3, 6.3)}
 
 
 # ---- one at a time ----
