@@ -43,6 +43,8 @@ class Preview:
     # (row, column, value, reason)
     refusals: list[tuple[int, str, str, str]]
     unread_words: unread.Unread
+    # Code of a flag that the row alone tells -> rows.
+    row_flags: dict[str, int] = field(default_factory=dict)
     is_whole_file: bool = True
     first_rows: list[RawRow] = field(default_factory=list)
 
@@ -121,10 +123,15 @@ def parameters_of(
 
 
 def preview(
-    path: Path, *, mapping: dict[str, str], register: Register | None = None, n_rows: int | None = None
+    path: Path,
+    *,
+    mapping: dict[str, str],
+    register: Register | None = None,
+    n_rows: int | None = None,
+    reader: Reader | None = None,
 ) -> Preview:
-    """Read the file (or its first rows) as an import would, and store nothing."""
-    reader = open_rows(path, mapping.get("sheet", ""))
+    """Read the file (or its first rows) as an import would, and store nothing. A reader of the file spares a process."""
+    reader = reader or open_rows(path, mapping.get("sheet", ""))
     own_words = register.value_mapping if register else {}
     staging = Staging("staging_preview", temporary=True)
     with transaction.atomic():
@@ -139,6 +146,7 @@ def preview(
             tally=staging.tally(),
             refusals=staging.refusals(),
             unread_words=staging.unread_words(mapping),
+            row_flags=staging.row_flag_counts(),
             is_whole_file=n_rows is None,
             first_rows=first_rows(reader, 5),
         )

@@ -238,6 +238,11 @@ class Staging:
             "WHERE refused_reason IS NOT NULL ORDER BY file_row"
         ).fetchall()
 
+    def row_flag_counts(self) -> dict[str, int]:
+        """Rows by each flag that they carry."""
+        counted = self._run("SELECT flag, count(*) FROM {table}, unnest(row_flags) AS flag GROUP BY flag ORDER BY flag")
+        return dict(counted.fetchall())
+
     def unread_words(self, mapping: dict[str, str]) -> unread.Unread:
         return unread.of_rows(sql.Identifier(self.name), mapping)
 

@@ -10,7 +10,7 @@ from django.utils.text import slugify
 from labels.errors import BadInput
 from labels.ingest import registers
 from labels.ingest.fields import FIELD_NAMES, parse_choices
-from labels.ingest.readers import Facts, file_sha256, open_rows
+from labels.ingest.readers import Facts, Reader, file_sha256, open_rows
 from labels.ingest.reports import write_report
 from labels.management.progress import ProjectCommand
 from labels.models import Edition, Job, Project, Register
@@ -57,7 +57,7 @@ class Command(ProjectCommand):
         self._say(reader.facts, mapping)
         register = _register(project, slug, options)
         if options["dry_run"]:
-            self._preview(path, register, mapping, options["report"])
+            self._preview(path, register, mapping, options["report"], reader)
         else:
             self._load(project, register, mapping, options)
 
@@ -70,11 +70,15 @@ class Command(ProjectCommand):
         if "source_id" not in mapping:
             self.stdout.write("No id column: a record is told apart by the content of its row.")
 
-    def _preview(self, path: Path, register: Register, mapping: dict[str, str], report: Path | None) -> None:
+    def _preview(
+        self, path: Path, register: Register, mapping: dict[str, str], report: Path | None, reader: Reader
+    ) -> None:
         known = registers.known_edition(register, file_sha256(path), mapping)
-        found = registers.preview(path, mapping=mapping, register=register)
+        found = registers.preview(path, mapping=mapping, register=register, reader=reader)
         self._say_unread(found.unread_words)
         self._say_refusals(found.refusals, report)
+        for flag, n in found.row_flags.items():
+            self.stdout.write(f"Flagged {flag}: {n} rows.")
         self.stdout.write("Dry run: nothing was stored.")
         self.stdout.write(str(registers.unchanged_tally(known) if known else found.tally))
 
