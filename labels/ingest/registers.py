@@ -130,7 +130,7 @@ def preview(
     n_rows: int | None = None,
     reader: Reader | None = None,
 ) -> Preview:
-    """Read the file (or its first rows) as an import would, and store nothing. A reader of the file spares a process."""
+    """Read the file (or its first rows) as an import would, and store nothing. A reader of it spares a process."""
     reader = reader or open_rows(path, mapping.get("sheet", ""))
     own_words = register.value_mapping if register else {}
     staging = Staging("staging_preview", temporary=True)

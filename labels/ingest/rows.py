@@ -11,7 +11,7 @@ from json.encoder import JSONEncoder, encode_basestring
 
 from django.utils.translation import gettext as _
 
-from labels.ingest import coordinates, crs, dates, shapes, utm, words
+from labels.ingest import coordinates, crs, dates, row_flags, shapes, utm, words
 from labels.ingest.coordinates import Position
 from labels.ingest.fields import is_value
 from labels.ingest.headers import folded, is_blank
@@ -61,7 +61,6 @@ MAX_LENGTHS = {
     "legal_status": 200,
     "trade_status": 200,
 }
-ZERO_POSITION = "zero_position"
 # How the line under a table begins, folded.
 TOTALS = ("total", "totaux", "sous total", "grand total", "subtotal", "totais", "totales", "soma", "suma", "somme")
 MINERAL_FIELDS = ("mineral", "mineral_2", "mineral_3")
@@ -100,8 +99,9 @@ class RowReader:
         values = raw.values
         get = values.get
         lon, lat, polygon = self._position(raw)
-        row_flags = self._row_flags(raw) if lon is None and polygon is None else []
-        if lon is None and polygon is None and not row_flags:
+        is_located = lon is not None or polygon is not None
+        flags = row_flags.of_row(self.mapping, values, raw.geometry, is_located=is_located)
+        if not is_located and not flags:
             _refuse_totals(values)
         observed_on, date_precision, when = self._once(
             _READ_DATE, get(self._dates[0], ""), get(self._dates[1], ""), raw.is_spreadsheet
@@ -146,7 +146,7 @@ class RowReader:
             trade,
             legal_code,
             trade_code,
-            row_flags,
+            flags,
             attributes,
         )
 
@@ -245,14 +245,6 @@ class RowReader:
         if isinstance(shape, Polygons):
             return None, None, shape.hexewkb.decode()
         return *(shape if shape and any(shape) else (None, None)), None
-
-    def _row_flags(self, raw: RawRow) -> list[str]:
-        """What the row alone tells of its doubts, where it has no position: whether it states 0, 0 or says nothing."""
-        if "longitude" in self.mapping or "coordinates" in self.mapping:
-            fields = ("coordinates",) if "coordinates" in self.mapping else ("longitude", "latitude")
-            stated = [coordinates.normal(raw.values.get(self.mapping[field], "")) for field in fields]
-            return [] if any(map(is_blank, stated)) else [ZERO_POSITION]
-        return [ZERO_POSITION] if self._shape(raw) else []
 
     def _shape(self, raw: RawRow) -> Position | Polygons | None:
         if "geometry" not in self.mapping:

@@ -199,7 +199,6 @@ def test_zeros_are_flagged_and_blanks_are_not():
     assert reader.read(RawRow(2, {"x": "0", "y": "0,000"})).row_flags == ["zero_position"]
     assert reader.read(RawRow(2, {"x": "0°00'00\"", "y": "0"})).row_flags == ["zero_position"]
     assert reader.read(RawRow(2, {"x": "", "y": "N/A"})).row_flags == []
-    assert reader.read(RawRow(2, {"x": "0", "y": ""})).row_flags == []
     point = {"type": "Point", "coordinates": ["0", "0.0"]}
     assert RowReader({}).read(RawRow(1, {}, point)).row_flags == ["zero_position"]
     assert RowReader({"coordinates": "c"}).read(RawRow(2, {"c": "0, 0"})).row_flags == ["zero_position"]
