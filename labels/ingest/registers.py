@@ -39,6 +39,7 @@ class Preview:
     # (row, column, value, reason)
     refusals: list[tuple[int, str, str, str]]
     unread_words: unread.Unread
+    # Code of a flag that the row alone tells -> rows.
     is_whole_file: bool = True
     first_rows: list[RawRow] = field(default_factory=list)
     # Of a register that is there: doubts and a map, and the words of its fields with their codes.
@@ -128,10 +129,15 @@ def parameters_of(
 
 
 def preview(
-    path: Path, *, mapping: dict[str, str], register: Register | None = None, n_rows: int | None = None
+    path: Path,
+    *,
+    mapping: dict[str, str],
+    register: Register | None = None,
+    n_rows: int | None = None,
+    reader: Reader | None = None,
 ) -> Preview:
-    """Read the file (or its first rows) as an import would, and store nothing."""
-    reader = open_rows(path, mapping.get("sheet", ""))
+    """Read the file (or its first rows) as an import would, and store nothing. A reader of it spares a process."""
+    reader = reader or open_rows(path, mapping.get("sheet", ""))
     own_words = register.value_mapping if register else {}
     staging = Staging("staging_preview", temporary=True)
     with transaction.atomic():
