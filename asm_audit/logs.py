@@ -1,4 +1,4 @@
-"""Log lines without places: tile addresses, views of maps, the rows that PostgreSQL quotes, and the tokens of invitation links."""
+"""Log lines without places: tile addresses, views of maps, the rows that PostgreSQL quotes, and tokens of invitations."""
 
 import logging
 import re
