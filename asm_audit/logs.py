@@ -1,4 +1,4 @@
-"""Log lines without places: tile addresses, views of maps, the rows that PostgreSQL quotes, and tokens of invitations."""
+"""Log lines without places: tile addresses, views of maps, the rows PostgreSQL quotes, tokens of invitation links."""
 
 import logging
 import re
