@@ -39,7 +39,6 @@ class Preview:
     # (row, column, value, reason)
     refusals: list[tuple[int, str, str, str]]
     unread_words: unread.Unread
-    # Code of a flag that the row alone tells -> rows.
     is_whole_file: bool = True
     first_rows: list[RawRow] = field(default_factory=list)
     # Of a register that is there: doubts and a map, and the words of its fields with their codes.

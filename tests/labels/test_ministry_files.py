@@ -195,6 +195,6 @@ def test_the_visits_of_1_january_in_the_real_register_are_years(shared_data):
 
 def test_a_dry_run_counts_what_rows_alone_tell(tmp_path):
     path = write(tmp_path / "a.csv", "id,longitude,latitude\n1,0,0\n2,,\n3,28.5,-2.5\n4,0.0,0\n")
-    assert "Flagged zero_position: 2 rows." in load(path, "--dry-run")
+    assert "Would be flagged zero_position: 2 rows." in load(path, "--dry-run")
     load(path)
     assert Observation.objects.filter(row_flags=["zero_position"], point=None).count() == 2
