@@ -1,6 +1,8 @@
 """Proposed duplicates, side by side: a person says whether two are one site, and may say otherwise later."""
 
+from django.contrib import messages
 from django.core.paginator import Paginator
+from django.db.models import Max
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -38,6 +40,7 @@ def duplicates(request: HttpRequest, project: Project) -> HttpResponse:
             *DuplicateDecision.Decision.choices,
             (EVERY, _("all")),
         ],
+        "radius_m": project.registers.aggregate(m=Max("duplicate_radius_m"))["m"],
         "n_undecided": project.duplicate_pairs.filter(decisions=None).count(),
         "n_pairs": project.duplicate_pairs.count(),
         "section": "registers",
@@ -95,6 +98,22 @@ def _lines() -> list[tuple]:
         (_("Location method"), of("location_method")),
         (_("Latitude, longitude"), lambda side: f"{side['point'].y}, {side['point'].x}" if side["point"] else ""),
     ]
+
+
+@require_POST
+@in_project("decide_duplicates")
+def search(request: HttpRequest, project: Project) -> HttpResponse:
+    """Look again, in all registers of the project, within the radius that is sent."""
+    try:
+        radius_m = float(request.POST.get("radius_m", "").replace(",", "."))
+        job = duplicates_search.ask_search(project, radius_m, requested_by=request.user)
+    except ValueError:
+        messages.error(request, _("The radius is a number of metres, such as 300."))
+    except BadInput as error:
+        messages.error(request, str(error))
+    else:
+        return redirect("labels:job", project.slug, job.uuid)
+    return redirect("labels:duplicates", project.slug)
 
 
 @require_POST
