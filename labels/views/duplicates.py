@@ -1,6 +1,7 @@
 """Proposed duplicates, side by side: a person says whether two are one site, and may say otherwise later."""
 
 from django.contrib import messages
+from django.contrib.gis.geos import Point
 from django.core.paginator import Paginator
 from django.db.models import Max
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
@@ -96,8 +97,13 @@ def _lines() -> list[tuple]:
         (_("Stated region"), of("stated_region")),
         (_("Mineral"), lambda side: ", ".join(of("minerals_original")(side) or [])),
         (_("Location method"), of("location_method")),
-        (_("Latitude, longitude"), lambda side: f"{side['point'].y}, {side['point'].x}" if side["point"] else ""),
+        (_("Latitude, longitude"), lambda side: _place(side["point"])),
     ]
+
+
+def _place(point: Point | None) -> str:
+    """To a tenth of a metre: more decimals tell two spellings apart, not two places."""
+    return f"{point.y:.6f}, {point.x:.6f}" if point else ""
 
 
 @require_POST
