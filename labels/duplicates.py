@@ -5,6 +5,7 @@ rows that repeat an id and a date with another position or spelling. The search 
 """
 
 from django.db import connection, transaction
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -91,8 +92,15 @@ def _write(project: Project, asked: list[int], job: RunningJob | None) -> dict[s
     return found | {"crowded": near_records.n_crowded(), "dropped": n_dropped}
 
 
-def ask_search(project: Project, *, requested_by=None) -> Job:
-    """Ask for a search of the whole project, for example after a radius was changed."""
+LARGEST_RADIUS_M = 5000
+
+
+def ask_search(project: Project, radius_m: float | None = None, *, requested_by=None) -> Job:
+    """Ask for a search of the whole project, within another radius (metres) where one is given."""
+    if radius_m is not None:
+        if not 1 <= radius_m <= LARGEST_RADIUS_M:
+            raise BadInput(_("The radius must lie between 1 and %(n)d metres.") % {"n": LARGEST_RADIUS_M})
+        project.registers.update(duplicate_radius_m=radius_m)
     return ask(project=project, kind=Job.Kind.FIND_DUPLICATES, subject=project.name, requested_by=requested_by)
 
 
@@ -105,7 +113,7 @@ def search_again(job: RunningJob) -> dict:
         "%(pairs)s pairs of records may be one site; %(across)s in two registers.",
         n_pairs,
     ) % {"pairs": n_pairs, "across": found["across"]}
-    return found | {"sentence": sentence}
+    return found | {"sentence": sentence, "page": reverse("labels:duplicates", args=[job.job.project.slug])}
 
 
 def decide(pair: DuplicatePair, decision: str, user) -> DuplicateDecision:

@@ -85,7 +85,7 @@ FROM labels_mapcell WHERE register_id = %(register)s AND level = %(finer)s GROUP
 def remake(registers: Sequence[int]) -> None:
     """Count the squares of these registers anew, each register in one transaction: a map sees the old or the new.
 
-    Call it after every placing of records; a million take about three seconds.
+    Call it after every placing of records. A million take some ten seconds, most of them for the facets.
     """
     for register in Register.objects.filter(pk__in=registers):
         with transaction.atomic(), connection.cursor() as cursor:

@@ -51,6 +51,7 @@ urlpatterns = [
     ),
     path("p/<slug:project>/records/<uuid:record>/", records.record, name="record"),
     path("p/<slug:project>/duplicates/", duplicates.duplicates, name="duplicates"),
+    path("p/<slug:project>/duplicates/search/", duplicates.search, name="duplicates_search"),
     path("p/<slug:project>/duplicates/<int:pair>/", duplicates.decide, name="duplicate_decide"),
     path("p/<slug:project>/uploads/<uuid:upload>/", uploads.mapping, name="mapping"),
     # areas

@@ -87,8 +87,9 @@ def _sign_lost(detail: Detail) -> str:
 def _lattice(detail: Detail) -> str:
     if "step_min" in detail:
         n = int(detail["step_min"])
-        words = ngettext("Both coordinates are whole minutes.", "Both coordinates are multiples of %(n)s minutes.", n)
-        return words % {"n": n}
+        if n == 1:
+            return _("Both coordinates are whole minutes.")
+        return _("Both coordinates are multiples of %(n)s minutes.") % {"n": n}
     return _("Both coordinates are rounded to multiples of %(step)s degrees.") % {
         "step": number_format(detail["step_deg"])
     }

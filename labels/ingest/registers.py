@@ -65,15 +65,11 @@ def choose_mapping(reader: Reader, register: Register | None, chosen: dict[str, 
     return with_date_choices(reader, mapping, may_guess_year=not is_same_column)
 
 
-def with_date_order(reader: Reader, mapping: dict[str, str]) -> dict[str, str]:
-    """The mapping with what its column of dates tells. BadInput asks where the day and the month cannot be told."""
-    return with_date_choices(reader, mapping)
-
-
 def with_date_choices(reader: Reader, mapping: dict[str, str], *, may_guess_year: bool = True) -> dict[str, str]:
     """The mapping with the order of day and month, and with 1 January read as a year where it is suspiciously frequent.
 
-    What was chosen is kept. A guess is said in the notes of the file.
+    What was chosen is kept. A guess is said in the notes of the file. BadInput asks where the day and the month cannot
+    be told.
     """
     column = mapping.get("observed_on")
     may_guess_year = may_guess_year and "january_first" not in mapping and "date_precision" not in mapping
@@ -128,10 +124,15 @@ def parameters_of(
 
 
 def preview(
-    path: Path, *, mapping: dict[str, str], register: Register | None = None, n_rows: int | None = None
+    path: Path,
+    *,
+    mapping: dict[str, str],
+    register: Register | None = None,
+    n_rows: int | None = None,
+    reader: Reader | None = None,
 ) -> Preview:
-    """Read the file (or its first rows) as an import would, and store nothing."""
-    reader = open_rows(path, mapping.get("sheet", ""))
+    """Read the file (or its first rows) as an import would, and store nothing. A reader of it spares a process."""
+    reader = reader or open_rows(path, mapping.get("sheet", ""))
     own_words = register.value_mapping if register else {}
     staging = Staging("staging_preview", temporary=True)
     with transaction.atomic():

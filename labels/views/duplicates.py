@@ -1,6 +1,9 @@
 """Proposed duplicates, side by side: a person says whether two are one site, and may say otherwise later."""
 
+from django.contrib import messages
+from django.contrib.gis.geos import Point
 from django.core.paginator import Paginator
+from django.db.models import Max
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -38,6 +41,7 @@ def duplicates(request: HttpRequest, project: Project) -> HttpResponse:
             *DuplicateDecision.Decision.choices,
             (EVERY, _("all")),
         ],
+        "radius_m": project.registers.aggregate(m=Max("duplicate_radius_m"))["m"],
         "n_undecided": project.duplicate_pairs.filter(decisions=None).count(),
         "n_pairs": project.duplicate_pairs.count(),
         "section": "registers",
@@ -93,8 +97,29 @@ def _lines() -> list[tuple]:
         (_("Stated region"), of("stated_region")),
         (_("Mineral"), lambda side: ", ".join(of("minerals_original")(side) or [])),
         (_("Location method"), of("location_method")),
-        (_("Latitude, longitude"), lambda side: f"{side['point'].y}, {side['point'].x}" if side["point"] else ""),
+        (_("Latitude, longitude"), lambda side: _place(side["point"])),
     ]
+
+
+def _place(point: Point | None) -> str:
+    """To a tenth of a metre: more decimals tell two spellings apart, not two places."""
+    return f"{point.y:.6f}, {point.x:.6f}" if point else ""
+
+
+@require_POST
+@in_project("decide_duplicates")
+def search(request: HttpRequest, project: Project) -> HttpResponse:
+    """Look again, in all registers of the project, within the radius that is sent."""
+    try:
+        radius_m = float(request.POST.get("radius_m", "").replace(",", "."))
+        job = duplicates_search.ask_search(project, radius_m, requested_by=request.user)
+    except ValueError:
+        messages.error(request, _("The radius is a number of metres, such as 300."))
+    except BadInput as error:
+        messages.error(request, str(error))
+    else:
+        return redirect("labels:job", project.slug, job.uuid)
+    return redirect("labels:duplicates", project.slug)
 
 
 @require_POST

@@ -1,19 +1,17 @@
 """Registers as they were published: the list, one register, its editions and refused rows."""
 
-from datetime import datetime
-
 from django.core.paginator import Paginator
-from django.db.models import Count
+from django.db.models import Count, Model, OuterRef, Subquery
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
-from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from labels import access
+from labels import access, editions
 from labels.ingest.registers import refused_rows
 from labels.ingest.reports import write_report
-from labels.models import Job, Project, Register
+from labels.models import Edition, Placement, Project, Register
 from labels.register_map import bounds_of
 from labels.views import register_claims
 from labels.views.doors import in_project
@@ -25,11 +23,15 @@ PAGE_ROWS = 50
 @require_safe
 @in_project("view_register")
 def registers(request: HttpRequest, project: Project) -> HttpResponse:
-    found = project.registers.annotate(
-        n_records=Count("placements", distinct=True), n_editions=Count("editions", distinct=True)
-    ).order_by("name")
+    found = project.registers.annotate(n_records=_counted(Placement), n_editions=_counted(Edition)).order_by("name")
     n_pairs = project.duplicate_pairs.filter(decisions=None).count()
     return render(request, "labels/registers.html", {"registers": found, "n_pairs": n_pairs})
+
+
+def _counted(model: type[Model]) -> Coalesce:
+    """How many rows of the model each register has; a count of its own, since two joins would multiply them."""
+    counts = model.objects.filter(register=OuterRef("pk")).order_by().values("register").annotate(n=Count("pk"))
+    return Coalesce(Subquery(counts.values("n")), 0)
 
 
 @require_safe
@@ -37,13 +39,9 @@ def registers(request: HttpRequest, project: Project) -> HttpResponse:
 def register(request: HttpRequest, project: Project, register: str) -> HttpResponse:
     """What it claims, its imports and their reports; for htmx only the import on its way."""
     found = get_object_or_404(project.registers, slug=register)
-    running = project.jobs.filter(
-        kind=Job.Kind.LOAD_REGISTER,
-        state__in=[Job.State.QUEUED, Job.State.RUNNING],
-        parameters__register=found.pk,
-    )
+    running = editions.unfinished(found)
     job = running.first()
-    context = {"register": found, "running": job, "expected_end": expected_end(job) if job else None}
+    context = {"register": found, "running": job}
     if request.htmx:
         response = render(request, "labels/_running_import.html", context)
         if job is None:
@@ -52,22 +50,14 @@ def register(request: HttpRequest, project: Project, register: str) -> HttpRespo
     return render(request, "labels/register.html", context | _claims(project, found, running))
 
 
-def expected_end(job: Job) -> datetime | None:
-    """When the stage under way will be over if it goes on as it went; None before anything can be said."""
-    if job.state != Job.State.RUNNING or not (job.n_total and job.n_done and job.stage_started_at):
-        return None
-    took = timezone.now() - job.stage_started_at
-    return job.stage_started_at + took * (job.n_total / job.n_done)
-
-
 def _claims(project: Project, register: Register, running) -> dict:
-    editions = list(register.editions.select_related("withdrawn_by"))
+    listed = list(register.editions.select_related("withdrawn_by"))
     source = reverse("labels:register_map", args=[project.slug, register.slug])
     return {
-        "editions": editions,
+        "editions": listed,
         "waiting": register.uploads.exclude(uuid__in=[job.parameters.get("upload") for job in running]).first(),
-        "map_data": map_data(project, source, bounds_of(register)) if editions else None,
-        **(register_claims.of(register) if editions else {}),
+        "map_data": map_data(project, source, bounds_of(register)) if listed else None,
+        **(register_claims.of(register) if listed else {}),
     }
 
 

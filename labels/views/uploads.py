@@ -148,9 +148,11 @@ def mapping(request: HttpRequest, project: Project, upload: UUID) -> HttpRespons
     try:
         meanings.keep(found.register, _answers(request))
         mapping = _mapping(reader, chosen)
+        # What the dates told is shown as chosen: a person may choose otherwise.
+        chosen |= {name: mapping[name] for name in registers.DATE_CHOICES if name in mapping}
         if request.POST.get("action") == "import":
             return _ask(request, found, mapping)
-        context |= _preview(found, mapping)
+        context |= _preview(found, mapping, reader)
     except (BadInput, Conflict) as error:
         context["problem"] = str(error)
     context |= {"facts": reader.facts, "fields": _fields(reader, chosen, doubts), "columns": _columns(reader, chosen)}
@@ -185,7 +187,7 @@ def _mapping(reader: Reader, chosen: dict[str, str]) -> dict[str, str]:
         raise BadInput(_("Several columns could be meant. Choose for: %s.") % ", ".join(undecided))
     complete = {field.name: chosen.get(field.name, "") for field in FIELDS} | {"sheet": reader.facts.sheet}
     mapping = resolve_mapping(reader.facts.columns, chosen=complete, has_geometry=reader.facts.has_geometry)
-    return mapping if "date_order" in mapping else registers.with_date_order(reader, mapping)
+    return registers.with_date_choices(reader, mapping)
 
 
 def _ask(request: HttpRequest, upload: Upload, mapping: dict[str, str]) -> HttpResponse:
@@ -200,10 +202,10 @@ def _ask(request: HttpRequest, upload: Upload, mapping: dict[str, str]) -> HttpR
     return redirect("labels:job", upload.project.slug, job.uuid)
 
 
-def _preview(upload: Upload, mapping: dict[str, str]) -> dict:
+def _preview(upload: Upload, mapping: dict[str, str], reader: Reader) -> dict:
     n_rows = None if upload.n_bytes < TRIED_WHOLE else TRIED_ROWS
     path = uploads.path_of(upload)
-    found = registers.preview(path, mapping=mapping, register=upload.register, n_rows=n_rows)
+    found = registers.preview(path, mapping=mapping, register=upload.register, n_rows=n_rows, reader=reader)
     known = registers.known_edition(upload.register, registers.file_sha256(path), mapping)
     trial = found.trial
     return {

@@ -118,3 +118,16 @@ def test_pair_of_another_project_does_not_exist(client_of, admin, pair):
 
 def test_empty_page_says_where_pairs_come_from(client_of, lead, project):
     assert "No duplicates are proposed" in pages(client_of(lead), project).content.decode()
+
+
+def test_a_lead_searches_again_within_another_radius(client_of, project, lead):
+    register = make_register(project)
+    page = client_of(lead)
+    answer = page.post(f"/p/{project.slug}/duplicates/search/", {"radius_m": "450,5"})
+    job = project.jobs.get(kind="find_duplicates")
+    assert answer.url.endswith(f"/jobs/{job.uuid}/")
+    register.refresh_from_db()
+    assert register.duplicate_radius_m == 450.5
+    for wrong in ("", "0", "nan", "1e9", "near"):
+        assert page.post(f"/p/{project.slug}/duplicates/search/", {"radius_m": wrong}, follow=True).status_code == 200
+    assert project.jobs.count() == 1

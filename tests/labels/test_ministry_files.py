@@ -10,13 +10,12 @@ from labels.ingest import registers
 from labels.ingest.readers import open_rows
 from labels.models import Observation, Placement, RefusedRow, Register
 from tests.labels.test_load_register import load, refusal_of, write
+from tests.labels.test_register_formats import workbook
 
 pytestmark = pytest.mark.django_db
 
 
 MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
-RELATIONS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
-PACKAGE = "http://schemas.openxmlformats.org/package/2006"
 
 
 def sheet(path, rows: list[list[str | float]], merged: str = ""):
@@ -26,20 +25,10 @@ def sheet(path, rows: list[list[str | float]], merged: str = ""):
         written = "".join(_cell(f"{chr(65 + at)}{number}", cell) for at, cell in enumerate(cells) if cell != "")
         lines.append(f'<row r="{number}">{written}</row>' if written else "")
     joined = f'<mergeCells count="1"><mergeCell ref="{merged}"/></mergeCells>' if merged else ""
-    parts = {
-        "[Content_Types].xml": f'<Types xmlns="{PACKAGE}/content-types">'
-        '<Default Extension="xml" ContentType="application/xml"/><Default Extension="rels" '
-        'ContentType="application/vnd.openxmlformats-package.relationships+xml"/></Types>',
-        "xl/workbook.xml": f'<workbook xmlns="{MAIN}" xmlns:r="{RELATIONS}"><sheets><sheet name="Sites" sheetId="1" '
-        'r:id="rId1"/></sheets></workbook>',
-        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{PACKAGE}/relationships"><Relationship Id="rId1" '
-        f'Type="{RELATIONS}/worksheet" Target="worksheets/sheet1.xml"/></Relationships>',
-        "xl/worksheets/sheet1.xml": f'<worksheet xmlns="{MAIN}"><sheetData>{"".join(lines)}</sheetData>{joined}'
-        "</worksheet>",
-    }
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, text in parts.items():
-            archive.writestr(name, text)
+    text = f'<worksheet xmlns="{MAIN}"><sheetData>{"".join(lines)}</sheetData>{joined}</worksheet>'
+    with zipfile.ZipFile(workbook(path.with_suffix(".0.xlsx"), "Sites")) as like, zipfile.ZipFile(path, "w") as made:
+        for member in like.infolist():
+            made.writestr(member, text if member.filename == "xl/worksheets/sheet1.xml" else like.read(member))
     return path
 
 
@@ -220,3 +209,10 @@ def test_a_cell_too_many_makes_no_title_of_the_rows_above_it(tmp_path, stray):
     load(path, "--map", "source_id=id", "--map", "geometry=wkt")
     assert RefusedRow.objects.get().file_row == stray
     assert Observation.objects.count() == 3
+
+
+def test_a_dry_run_counts_what_rows_alone_tell(tmp_path):
+    path = write(tmp_path / "a.csv", "id,longitude,latitude\n1,0,0\n2,,\n3,28.5,-2.5\n4,0.0,0\n")
+    assert "Would be flagged zero_position: 2 rows." in load(path, "--dry-run")
+    load(path)
+    assert Observation.objects.filter(row_flags=["zero_position"], point=None).count() == 2

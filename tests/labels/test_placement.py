@@ -4,6 +4,7 @@ import random
 from datetime import date
 
 import pytest
+from django.contrib.gis.geos import MultiPolygon, Polygon
 from django.db import connection
 from django.utils import timezone
 
@@ -79,6 +80,54 @@ def test_distance_agrees_with_measuring_every_mine(project, register):
         rows = cursor.fetchall()
     assert len(rows) == 20
     assert [found for found, _ in rows] == pytest.approx([measured for _, measured in rows], abs=1e-3)
+
+
+def test_large_crooked_mines_far_away_are_measured_exactly(project, register):
+    """Circles around large shapes say little: which is nearest must still be found, from near and from far."""
+    numbers = random.Random(9)
+    for number in range(8):
+        x, y, size = numbers.uniform(-40, 40), numbers.uniform(-50, 50), numbers.uniform(0.5, 6)
+        arm = size / 10
+        corners = [(x, y), (x + size, y), (x + size, y + arm), (x + arm, y + arm), (x + arm, y + size), (x, y + size)]
+        make_area(project, MultiPolygon(Polygon([*corners, corners[0]])), kind="commercial", name=str(number))
+    for _ in range(40):
+        make_record(register, at=(numbers.uniform(-60, 60), numbers.uniform(-60, 60)))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """SELECT p.commercial_distance_m,
+                      (SELECT min(ST_Distance(a.geometry::geography, p.reported_point::geography))
+                       FROM labels_referencearea a) FROM labels_placement p"""
+        )
+        rows = cursor.fetchall()
+    assert len(rows) == 40
+    assert [found for found, _ in rows] == pytest.approx([measured for _, measured in rows], abs=1e-3)
+
+
+def test_a_moved_record_is_measured_anew(project, register):
+    make_area(project, square(11, -0.5, 1), kind="commercial")
+    record = make_record(register, at=(10, 0), observed_on=date(2019, 1, 1))
+    make_observation(record, at=(10.5, 0), observed_on=date(2020, 1, 1))
+    placement.place_records(register=register)
+    assert Placement.objects.get().commercial_distance_m == pytest.approx(111_319.4908 / 2, abs=0.01)
+
+
+def test_distances_vanish_with_the_mines(project, register):
+    make_area(project, square(11, -0.5, 1), kind="commercial")
+    make_record(register, at=(10, 0))
+    ReferenceLayer.objects.update(retired_at=timezone.now())
+    placement.place_records(project=project)
+    assert Placement.objects.get().commercial_distance_m is None
+
+
+def test_what_looks_at_places_is_called_between_areas_and_distances(project, register):
+    make_area(project, square(11, -0.5, 1), kind="commercial")
+    make_record(register, at=(10, 0))
+    Placement.objects.all().delete()
+    seen = []
+    placement.place_records(
+        register=register, between=lambda: seen.append(Placement.objects.get().commercial_distance_m)
+    )
+    assert seen == [None] and Placement.objects.get().commercial_distance_m > 0
 
 
 def test_latest_observation_by_date_is_current(register):

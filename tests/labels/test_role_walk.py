@@ -50,6 +50,7 @@ ROUTES = {
     "labels:records": ("view_register", "GET"),
     "labels:register_map": ("view_coordinates", "GET"),
     "labels:duplicates": ("view_register", "GET"),
+    "labels:duplicates_search": ("decide_duplicates", "POST"),
     "labels:duplicate_decide": ("decide_duplicates", "POST"),
     "labels:edition": ("view_register", "GET"),
     "labels:edition_withdraw": ("import_register", "POST"),

@@ -11,7 +11,7 @@ from labels import editions, workflow
 from labels.errors import BadInput
 from labels.ingest import meanings, registers
 from labels.ingest.fields import FIELD_NAMES, POSITION, parse_choices
-from labels.ingest.readers import Facts, file_sha256, open_rows
+from labels.ingest.readers import Facts, Reader, file_sha256, open_rows
 from labels.ingest.reports import write_report
 from labels.management.progress import ProjectCommand, date_argument
 from labels.models import Edition, Job, Project, Register
@@ -73,7 +73,7 @@ class Command(ProjectCommand):
         if options["value"]:
             meanings.keep(register, meanings.parse_values(options["value"]))
         if options["dry_run"]:
-            self._preview(path, register, mapping, options["report"])
+            self._preview(path, register, mapping, options["report"], reader)
         else:
             self._load(project, register, mapping, options)
 
@@ -88,9 +88,11 @@ class Command(ProjectCommand):
         if not facts.has_geometry and POSITION.isdisjoint(mapping):
             self.stdout.write("No column is read as a position: every record is kept without one. See --map.")
 
-    def _preview(self, path: Path, register: Register, mapping: dict[str, str], report: Path | None) -> None:
+    def _preview(
+        self, path: Path, register: Register, mapping: dict[str, str], report: Path | None, reader: Reader
+    ) -> None:
         known = registers.known_edition(register, file_sha256(path), mapping)
-        found = registers.preview(path, mapping=mapping, register=register)
+        found = registers.preview(path, mapping=mapping, register=register, reader=reader)
         self._say_meanings(found.meanings)
         for code, n in found.trial.flags.items():
             self.stdout.write(f"Would be flagged {code}: {n} rows.")
