@@ -230,10 +230,12 @@ def _known_edition(register: Register, parameters: dict) -> Edition | None:
 def _stage_and_publish(job: RunningJob, register: Register) -> Edition:
     drop_abandoned()
     staging = Staging(f"staging_register_{job.job.pk}")
-    staging.create()
+    # The words of a register may be answered anew while its import runs: rows are read, and named, by one set of them.
+    read_as = mapping_sha256(job.parameters["mapping"], register.value_mapping)
+    staging.create(read_as)
     _stage(job, staging, register)
     job.begin(_("publishing"))
-    return _publish(job, staging, register)
+    return _publish(job, staging, register, read_as)
 
 
 def _stage(job: RunningJob, staging: Staging, register: Register) -> None:
@@ -265,13 +267,13 @@ def file_of(parameters: dict) -> Path:
 
 
 @transaction.atomic
-def _publish(job: RunningJob, staging: Staging, register: Register) -> Edition:
+def _publish(job: RunningJob, staging: Staging, register: Register, read_as: str) -> Edition:
     register = Register.objects.select_for_update().get(pk=register.pk)
     staging.identify(register.pk)
     tally = staging.tally()
     if not tally.n_rows:
         raise BadInput(_("The file has no rows under its header."))
-    edition = _edition(register, job, tally)
+    edition = _edition(register, job, tally, read_as)
     staging.publish(register.pk, edition.pk)
     edition.n_vanished = editions.count_vanished(edition)
     edition.save(update_fields=["n_vanished"])
@@ -281,7 +283,7 @@ def _publish(job: RunningJob, staging: Staging, register: Register) -> Edition:
     return edition
 
 
-def _edition(register: Register, job: RunningJob, tally: Tally) -> Edition:
+def _edition(register: Register, job: RunningJob, tally: Tally, read_as: str) -> Edition:
     now = timezone.now()
     return Edition.objects.create(
         register=register,
@@ -289,7 +291,7 @@ def _edition(register: Register, job: RunningJob, tally: Tally) -> Edition:
         published_on=job.parameters.get("published_on") or None,
         file_name=job.parameters["file_name"][:255],
         file_sha256=job.parameters["file_sha256"],
-        mapping_sha256=mapping_sha256(job.parameters["mapping"], register.value_mapping),
+        mapping_sha256=read_as,
         job=job.job,
         loaded_at=now,
         completed_at=now,

@@ -173,8 +173,14 @@ class Staging:
         cursor.execute(query, parameters)
         return cursor
 
-    def create(self) -> None:
+    def create(self, read_as: str = "") -> None:
+        """Make the table, or go on with the one that is there, unless its rows were read in another way."""
+        known = self._run("SELECT obj_description(to_regclass(%s), 'pg_class')", [self.name]).fetchone()[0]
+        if known not in (None, read_as):
+            self.drop()
         self._run(CREATE, persistence=sql.SQL("TEMP" if self.temporary else "UNLOGGED"))
+        if read_as:
+            self._run("COMMENT ON TABLE {table} IS {read_as}", read_as=sql.Literal(read_as))
 
     def drop(self) -> None:
         self._run("DROP TABLE IF EXISTS {table}")

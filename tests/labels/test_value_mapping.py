@@ -3,8 +3,10 @@
 import pytest
 from django.core.management import CommandError, call_command
 
+from labels import jobs
 from labels.errors import BadInput
-from labels.ingest import meanings
+from labels.ingest import meanings, registers
+from labels.ingest.staging import Staging
 from labels.models import Edition, Observation, Register
 from tests.factories import make_area, make_project, make_register, square
 from tests.labels.test_register_pages import fields_of, run_last_job, send
@@ -167,3 +169,46 @@ def test_words_may_hold_colons_and_equals_signs():
 def test_a_word_that_cannot_be_stored_is_refused(project):
     with pytest.raises(BadInput, match="give the word as the register writes it"):
         meanings.keep(make_register(project), [("mineral", "Or\0", "gold")])
+
+
+@pytest.fixture
+def asked_import(project, tmp_path) -> jobs.Job:
+    path = tmp_path / "list.csv"
+    path.write_text("id,mineral\n1,Zorre\n2,Zorre\n3,Zorre\n")
+    register = make_register(project)
+    parameters = registers.parameters_of(register, {"source_id": "id", "mineral": "mineral"}, path=path)
+    return jobs.ask(project=project, kind=jobs.Job.Kind.LOAD_REGISTER, parameters=parameters)
+
+
+def answer(job: jobs.Job) -> Register:
+    register = Register.objects.get(pk=job.parameters["register"])
+    meanings.keep(register, [("mineral", "Zorre", "gold")])
+    return register
+
+
+def test_a_word_answered_while_its_import_runs_counts_at_the_next(asked_import, monkeypatch):
+    identify = Staging.identify
+    with monkeypatch.context() as answering:
+        answering.setattr(Staging, "identify", lambda *args: (answer(asked_import), identify(*args)))
+        assert jobs.run(asked_import.pk).state == "done"
+    assert Observation.objects.filter(minerals=["other"]).count() == 3
+    jobs.run(jobs.retry(asked_import, requested_by=None).pk)
+    assert Observation.objects.filter(minerals=["gold"]).count() == 3
+
+
+def test_a_word_answered_between_two_attempts_is_read_alike_in_all_rows(asked_import, monkeypatch):
+    copy = Staging.copy
+
+    def killed_after_the_first(staging, lines):
+        if staging.n_rows():
+            raise KeyboardInterrupt
+        copy(staging, lines)
+
+    monkeypatch.setattr(registers, "BATCH_ROWS", 1)
+    with monkeypatch.context() as killing, pytest.raises(KeyboardInterrupt):
+        killing.setattr(Staging, "copy", killed_after_the_first)
+        jobs.run(asked_import.pk)
+    answer(asked_import)
+    jobs.Job.objects.update(heartbeat_at="2020-01-01T00:00Z")
+    assert jobs.run(asked_import.pk).state == "done"
+    assert list(Observation.objects.values_list("minerals", flat=True)) == [["gold"]] * 3
