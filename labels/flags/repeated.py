@@ -1,6 +1,7 @@
 """Ids that a register repeats: rows of one id and date, in one edition, with another position or spelling of the name.
 
-One definition for the flag and for the pairs that are proposed.
+Rows without a date have one date in common: of two places that a register without dates gives one id, only the last
+counts, and nobody would hear of the other. One definition for the flag and for the pairs that are proposed.
 """
 
 # Observations of the latest edition that names their record. The first row of an id and date is compared with each
@@ -13,7 +14,7 @@ WITH several AS (
     JOIN labels_editionrow row ON row.edition_id = placement.edition_id
     JOIN labels_observation observation
         ON observation.id = row.observation_id AND observation.site_record_id = placement.site_record_id
-    WHERE placement.register_id = ANY(%(registers)s) AND observation.observed_on IS NOT NULL
+    WHERE placement.register_id = ANY(%(registers)s)
     GROUP BY 1, 2, 3 HAVING count(*) > 1
 ), stated AS (
     SELECT several.site_record_id, observation.observed_on, observation.id, observation.point,
@@ -23,7 +24,8 @@ WITH several AS (
            first_value(btrim(observation.name)) OVER first_row AS first_name
     FROM several
     JOIN labels_observation observation
-        ON observation.site_record_id = several.site_record_id AND observation.observed_on = several.observed_on
+        ON observation.site_record_id = several.site_record_id
+        AND observation.observed_on IS NOT DISTINCT FROM several.observed_on
     JOIN labels_editionrow row ON row.observation_id = observation.id AND row.edition_id = several.edition_id
     WINDOW first_row AS (
         PARTITION BY several.site_record_id, observation.observed_on ORDER BY row.file_row, observation.id
@@ -45,7 +47,7 @@ WITH stated AS (
            first_value(point) OVER first_row AS first_point, first_value(name) OVER first_row AS first_name
     FROM (
         SELECT file_row, source_id, observed_on, ST_MakePoint(lon, lat) AS point, btrim(name) AS name
-        FROM {table} WHERE refused_reason IS NULL AND source_id IS NOT NULL AND observed_on IS NOT NULL
+        FROM {table} WHERE refused_reason IS NULL AND source_id IS NOT NULL
     ) AS staged
     WINDOW first_row AS (PARTITION BY source_id, observed_on ORDER BY file_row)
 )

@@ -154,7 +154,9 @@ WHERE areas IS NULL AND EXISTS (SELECT FROM doubt_area)
 """
 
 REPEATED_ID = """
-SELECT site_record_id, record.register_id, jsonb_build_object('n_rows', count(*) + count(DISTINCT observed_on))
+SELECT site_record_id, record.register_id, jsonb_build_object(
+    'n_rows', count(*) + count(DISTINCT coalesce(observed_on, '-infinity'))
+)
 FROM doubt_repeated JOIN doubt_record record ON record.id = site_record_id
 GROUP BY 1, 2
 """

@@ -284,6 +284,12 @@ def test_a_repeated_id_needs_one_date_and_another_position_or_spelling(register)
     assert flagged(record)["repeated_id"] == {"n_rows": 2}
 
 
+def test_rows_without_a_date_repeat_their_id(register):
+    record = at(register, 26.412345, -3.512345, name="Kala", observed_on=None, date_precision="unknown")
+    make_observation(record, at=(26.5123, -3.5123), name="Kala", observed_on=None, date_precision="unknown")
+    assert flagged(record)["repeated_id"] == {"n_rows": 2}
+
+
 def test_rows_of_another_edition_repeat_nothing(register):
     record = at(register, 26.412345, -3.512345, name="Kala")
     make_observation(record, at=(26.5123, -3.5123), name="Kala", edition=make_edition(register))
