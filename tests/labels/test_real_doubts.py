@@ -8,8 +8,7 @@ import pytest
 from django.core.management import call_command
 
 from labels import duplicates, flags, geodesic
-from labels.ingest.readers import open_rows
-from labels.ingest.rows import RowReader
+from labels.ingest.readers import CopyLines, open_rows
 from labels.ingest.staging import Staging
 from labels.models import DuplicatePair, Observation, RecordFlag, RefusedRow, Register
 
@@ -158,9 +157,10 @@ def test_flags_can_be_counted_before_anything_is_stored(shared_data):
     load_provinces(shared_data)
     stored = flags.flag_records(register=register)
     reader, table = open_rows(path), Staging("staging_preview", temporary=True)
-    rows = RowReader(register.column_mapping, register.value_mapping)
     table.create()
-    table.copy((raw.file_row, rows.read(raw)) for raw in reader.rows())
+    for lines in reader.observations(register.column_mapping, register.value_mapping, batch_rows=10_000):
+        if isinstance(lines, CopyLines):
+            table.copy(lines)
     found = flags.preview_flags("staging_preview", project=register.project, register=register)
     assert found == stored | {"region_unknown": 76, "lattice": 2}
     unknown = flags.preview_flags("staging_preview", project=None, register=None)
