@@ -24,7 +24,7 @@ from labels.workflow.locks import one_at_a_time
 
 LOCK = 7412  # advisory lock: one change of a register at a time, freed when its connection dies
 CHANGES = (Job.Kind.LOAD_REGISTER, Job.Kind.WITHDRAW_EDITION)
-# The server notices that a killed process is gone at the end of the statement it was in.
+# The server looks every two seconds whether the process it works for is still there.
 WAIT_FOR_THE_DEAD_S = 10.0
 MAX_REASON = 300
 
@@ -91,13 +91,18 @@ def check_free(project: Project, parameters: dict) -> None:
 
 
 @contextmanager
-def one_change_at_a_time(register: Register) -> Iterator[None]:
-    """Hold the register while it is changed; Conflict where somebody holds it."""
-    if not _try_lock(register):
+def one_change_at_a_time(register: Register, *, is_resumed: bool = False) -> Iterator[None]:
+    """Hold the register while it is changed; Conflict where somebody holds it.
+
+    A job that goes on after its worker was killed waits a little for the server to notice that death.
+    """
+    if not (_is_let_go(register) and _try_lock(register) if is_resumed else _try_lock(register)):
         raise Conflict(
             _("Another import of the register %(register)s is running; wait until it is over.")
             % {"register": register.name}
         )
+    with connection.cursor() as cursor:
+        cursor.execute("SET client_connection_check_interval = '2s'")
     try:
         yield
     finally:
@@ -196,7 +201,7 @@ def withdraw(job: RunningJob) -> dict:
     edition = Edition.objects.select_related("register__project").get(
         pk=job.parameters["edition"], register__project=project
     )
-    with one_change_at_a_time(edition.register):
+    with one_change_at_a_time(edition.register, is_resumed=job.job.n_attempts > 1):
         _mark_withdrawn(job, edition)
         with said_if_cancelled(
             _("Edition %(number)d is withdrawn, but its records are not placed anew everywhere yet."), edition

@@ -166,7 +166,7 @@ def guess_mapping(columns: Iterable[str], *, has_geometry: bool = False) -> Gues
     columns = list(columns)
     for field in FIELDS:
         candidates = [column for column in columns if folded(column) in field.synonyms]
-        candidates = candidates or [column for column in columns if _without_units(column) in field.synonyms]
+        candidates = candidates or [column for column in columns if without_units(column) in field.synonyms]
         if field.name == "source_id" and not candidates:
             candidates = [column for column in columns if may_hold_id(column)]
         if len(candidates) == 1:
@@ -190,7 +190,7 @@ _UNITS = frozenset(
 )
 
 
-def _without_units(column: str) -> str:
+def without_units(column: str) -> str:
     """`Latitude (GMS)` is a latitude, `X (UTM 36S)` an x: what a header says in brackets or of units is left out."""
     words = folded(_IN_BRACKETS.sub(" ", column)).split()
     return " ".join(word for word in words if word not in _UNITS)

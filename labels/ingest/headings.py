@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from django.utils.translation import gettext as _
 
 from labels.errors import BadInput
+from labels.ingest.fields import BY_NAME, FIELDS, without_units
+from labels.ingest.headers import folded
 from labels.ingest.raw import MAX_COLUMNS
 
 Cells = Sequence[str]
@@ -14,6 +16,17 @@ LOOKED_AT = 30
 MAX_NAME = 1000
 # So many cells of a line above the header are filled.
 MOST_OF_TITLES = 2
+
+KNOWN = frozenset(synonym for each in FIELDS for synonym in each.synonyms)
+# What stands below "coordinates" or "latitude", and what they are called: a name that others may divide.
+PARTS = frozenset(
+    (
+        *("n", "s", "e", "w", "o", "nord", "sud", "est", "ouest", "north", "south", "east", "west", "norte", "sul"),
+        *("sur", "este", "leste", "oeste", "deg", "min", "sec", "degres", "minutes", "secondes", "degrees", "seconds"),
+        *("graus", "minutos", "segundos", "grados"),
+    )
+)
+DIVIDED = frozenset(name for field in ("coordinates", "longitude", "latitude") for name in BY_NAME[field].synonyms)
 
 _numeric = re.compile(r"\s*[-+]?\d[\d\s.,:/°'\"-]*[NSEWO]?\s*")
 
@@ -90,10 +103,26 @@ def _is_second_line(rows: list[tuple[int, Cells]]) -> bool:
     gaps = [at for at in range(width) if not _cell(names, at)]
     if not gaps or not _is_words(below) or not all(_cell(below, at) for at in gaps):
         return False
+    # A row of data may have the gaps of its header: it says nothing that a header says, or stands below a whole name.
+    if not any(map(_may_be_below, below)) or any(
+        _is_whole(_cell(names, at)) for at in range(width) if _cell(below, at)
+    ):
+        return False
     # Names that reach over both lines leave the second empty below them; a row of data would not.
     if all(_cell(below, at) for at in range(width)) and len(gaps) < 0.4 * width:
         return False
     return any(_numeric.fullmatch(_cell(data, at)) for at in range(width) if _cell(below, at))
+
+
+def _may_be_below(name: str) -> bool:
+    said = folded(name)
+    return said in KNOWN or without_units(name) in KNOWN or (said != "" and PARTS.issuperset(said.split()))
+
+
+def _is_whole(name: str) -> bool:
+    """Whether the name says all of its column, so that no other name belongs below it."""
+    said = folded(name)
+    return said in KNOWN and said not in DIVIDED
 
 
 def _width(cells: Cells) -> int:

@@ -161,7 +161,7 @@ def preview(
 def load_register(job: RunningJob) -> dict:
     """Stage the rows in committed batches, publish them in one transaction, place the records."""
     register = Register.objects.get(pk=job.parameters["register"], project=job.job.project)
-    with editions.one_change_at_a_time(register):
+    with editions.one_change_at_a_time(register, is_resumed=job.job.n_attempts > 1):
         edition = Edition.objects.filter(job=job.job).first() or _known_edition(register, job.parameters)
         edition = edition or _stage_and_publish(job, register)
         refresh_statistics()

@@ -5,7 +5,7 @@ The reading process runs this; it knows no models and no database.
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from json.encoder import JSONEncoder, encode_basestring
 
@@ -64,6 +64,8 @@ MAX_LENGTHS = {
 ZERO_POSITION = "zero_position"
 # How the line under a table begins, folded.
 TOTALS = ("total", "totaux", "sous total", "grand total", "subtotal", "totais", "totales", "soma", "suma", "somme")
+# Of a refused value.
+SHOWN_LENGTH = 200
 MINERAL_FIELDS = ("mineral", "mineral_2", "mineral_3")
 
 
@@ -93,7 +95,9 @@ class RowReader:
         try:
             return self._read(raw)
         except RowRefused as refused:
-            return refused.refusal
+            # As the file writes it: 91 is not 91.0 to who looks for it there.
+            said = raw.values.get(refused.refusal.column)
+            return refused.refusal if said is None else replace(refused.refusal, value=said.strip()[:SHOWN_LENGTH])
 
     def _read(self, raw: RawRow) -> Observed:
         """Each reading ends with its JSON, which together make the row's hash: what was read, in one fixed order."""

@@ -68,6 +68,13 @@ def test_a_header_of_two_lines_is_joined(tmp_path):
     assert near(Placement.objects.get(site_record__source_id="1").reported_point, 28.5, -2.5)
 
 
+def test_a_first_row_with_the_gaps_of_its_header_stays_a_row(tmp_path):
+    path = tmp_path / "gaps.csv"
+    path.write_text("name,,lat,lon\nMwenga,north,,\nAlpha,12,1.5,2.5\n")
+    reader = open_rows(path)
+    assert reader.facts.columns[0] == "name" and len(list(reader.rows())) == 2
+
+
 def test_an_ordinary_header_is_never_joined(tmp_path):
     path = write(tmp_path / "a.csv", "id,name,,longitude,latitude\na,Bray,x,y,z\n1,Koss,x,28.5,-2.5\n")
     assert open_rows(path).facts.columns == ["id", "name", "column 3", "longitude", "latitude"]
