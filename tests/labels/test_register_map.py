@@ -188,8 +188,10 @@ def test_strangers_and_annotators_see_no_map(client_of, annotator, stranger, pro
 def test_squares_follow_the_records(project):
     register = make_register(project)
     make_record(register)
+    settling.settle_register(register)
     assert MapCell.objects.filter(register=register, facet="", level=13).count() == 1
     make_record(register, at=(-10.6, 6.4))
+    settling.settle_register(register)
     assert MapCell.objects.filter(register=register, facet="", level=13).count() == 2
     Placement.objects.filter(register=register).delete()
     register_map.remake([register.pk])
