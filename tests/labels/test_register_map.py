@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 from django.urls import reverse
 
-from labels import outlines, register_map
+from labels import outlines, register_map, settling
 from labels.map_squares import MAX_BYTES, MAX_FEATURES, MAX_POINTS, MAX_SQUARES, View
 from labels.models import AccessRecord, MapCell, Placement, RecordFlag
 from labels.register_filters import Filters
