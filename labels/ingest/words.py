@@ -76,7 +76,8 @@ _LEGAL_STATUSES = {
     "pendente, en tramite, solicitud, pedido",
     "expired": "expired, expire, expiree, echu, caduc, revoked, withdrawn, retire, vencido, caducado, expirado",
     "unlicensed": "unlicensed, informal, informel, informelle, illegal, illegale, sans licence, sans permis, "
-    "sem licenca, sin licencia, ilegal, non autorise, artisanal informel, none, aucun",
+    "sem licenca, sin licencia, sans titre, sem titulo, sin titulo, sans autorisation, ilegal, non autorise, "
+    "artisanal informel, none, aucun",
 }
 
 _TRADE_STATUSES = {
