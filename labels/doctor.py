@@ -115,12 +115,15 @@ def database() -> Iterator[Finding]:
 
 
 def queue() -> Iterator[Finding]:
-    from redis import Redis
+    # As the workers reach it: REDIS_URL may name a socket in Celery's way, which the client alone does not know.
+    from kombu import Connection
+    from kombu.exceptions import OperationalError
     from redis.exceptions import RedisError
 
     try:
-        version = Redis.from_url(settings.REDIS_URL, socket_timeout=5, socket_connect_timeout=5).info("server")
-    except (RedisError, ValueError, OSError) as error:
+        with Connection(settings.REDIS_URL, connect_timeout=5) as reached:
+            version = reached.ensure_connection(max_retries=1).default_channel.client.info("server")
+    except (OperationalError, RedisError, ValueError, KeyError, OSError) as error:
         yield Finding(f"Redis does not answer ({type(error).__name__}): jobs will wait.", is_right=False)
     else:
         yield Finding(f"Redis {version['redis_version']} answers.")
