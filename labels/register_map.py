@@ -31,8 +31,13 @@ from labels.register_filters import YES, Filters, matching
 # Kept of all records and of those that one filter asks for; the finest of all records only.
 COARSE_LEVEL, MIDDLE_LEVEL, FINE_LEVEL = 8, 11, 13
 FACETS = frozenset(
-    ("region", "mineral", "year", "legal_status", "trade_status", "location", "edition", "protected", "commercial")
+    (
+        *("region", "mineral", "year", "legal_status", "trade_status", "location", "edition", "protected"),
+        *("commercial", "flag", "split"),
+    )
 )
+# Of the area in which a register lies: views of more are counted faster without the index of positions.
+WIDE = 0.25
 LOCK = 7413  # advisory lock: one counting of a register at a time
 
 # One pass over the records: the squares of all of them, and those of each value that an address may filter by.
@@ -69,6 +74,15 @@ CROSS JOIN LATERAL unnest(CASE WHEN minerals = '{}' THEN ARRAY['none'] ELSE mine
 WHERE register_id = %(register)s AND reported_point IS NOT NULL GROUP BY register_id, mineral, 4, 5
 """
 
+COUNT_FLAGS = """
+INSERT INTO labels_mapcell (register_id, level, facet, x, y, n)
+SELECT %(register)s, %(level)s, named.facet, map_x >> %(shift)s, map_y >> %(shift)s, count(*)
+FROM labels_recordflag flag
+JOIN labels_placement placement ON placement.site_record_id = flag.site_record_id
+CROSS JOIN LATERAL (VALUES ('flag=' || flag.code), ('split=' || (flag.detail ->> 'split'))) AS named (facet)
+WHERE flag.register_id = %(register)s AND reported_point IS NOT NULL AND named.facet IS NOT NULL GROUP BY 3, 4, 5
+"""
+
 COUNT_FINE = """
 INSERT INTO labels_mapcell (register_id, level, facet, x, y, n)
 SELECT register_id, %(level)s, '', map_x >> %(shift)s, map_y >> %(shift)s, count(*)
@@ -101,6 +115,7 @@ def _count(cursor, register: Register) -> None:
     middle = of_register | {"level": MIDDLE_LEVEL, "shift": FINEST - MIDDLE_LEVEL}
     cursor.execute(COUNT_FACETS, middle)
     cursor.execute(COUNT_MINERALS, middle)
+    cursor.execute(COUNT_FLAGS, middle)
     coarser = {"level": COARSE_LEVEL, "finer": MIDDLE_LEVEL, "shift": MIDDLE_LEVEL - COARSE_LEVEL}
     cursor.execute(COUNT_COARSE, of_register | coarser)
     cursor.execute(COUNT_FINE, of_register | {"level": FINE_LEVEL, "shift": FINEST - FINE_LEVEL})
@@ -118,7 +133,7 @@ def features_in(register: Register, filters: Filters, view: View) -> str:
         points = _points(matching(register, filters), view)
         if points is not None:
             return points
-    return text_of(squares_collection(counted or _counts(matching(register, filters), squares), level))
+    return text_of(squares_collection(counted or _counts(register, matching(register, filters), squares), level))
 
 
 def _kept_counts(register: Register, filters: Filters, squares: Squares) -> list[tuple[int, int, int]] | None:
@@ -148,14 +163,29 @@ def _facet(filters: Filters) -> str | None:
     return f"{name}={value}" if name in FACETS and not others else None
 
 
-def _counts(records: QuerySet[Placement], squares: Squares) -> list[tuple[int, int, int]]:
+def _counts(register: Register, records: QuerySet[Placement], squares: Squares) -> list[tuple[int, int, int]]:
     wanted = squares.at(FINEST)
     within = records.filter(
-        reported_point__bboverlaps=_box(*squares.ends),  # for the index; a point on an edge is told by its square
+        reported_point__isnull=False,
         map_x__range=(wanted.west, wanted.east),
         map_y__range=(wanted.south, wanted.north),
     )
+    if not _is_wide(register, squares):
+        # For the index; a point on an edge is told by its square.
+        within = within.filter(reported_point__bboverlaps=_box(*squares.ends))
     return _grouped(within, F("map_x"), F("map_y"), FINEST - squares.level, Count("pk"))
+
+
+def _is_wide(register: Register, squares: Squares) -> bool:
+    """Whether the view holds much of where the register lies."""
+    kept = MapCell.objects.filter(register=register, facet="", level=COARSE_LEVEL)
+    bounds = _bounds(kept.aggregate(**_ends("x", "y")), COARSE_LEVEL)
+    if bounds is None:
+        return False
+    west, south, east, north = squares.ends
+    width = max(0.0, min(east, bounds[2]) - max(west, bounds[0]))
+    height = max(0.0, min(north, bounds[3]) - max(south, bounds[1]))
+    return width * height >= WIDE * (bounds[2] - bounds[0]) * (bounds[3] - bounds[1])
 
 
 def _box(*ends: float) -> Polygon:

@@ -124,7 +124,7 @@ def test_kept_counts_are_those_of_the_records(asked, crowded):
     """Counting squares from what is kept and from the records themselves gives the same."""
     filters, squares = Filters(**asked), View(20, -10, 30, 0, 6).squares(9)
     kept = register_map._kept_counts(crowded, filters, squares)
-    fresh = register_map._counts(register_map.matching(crowded, filters), squares)
+    fresh = register_map._counts(crowded, register_map.matching(crowded, filters), squares)
     assert sorted(kept) == sorted(fresh)
 
 
@@ -183,6 +183,20 @@ def test_strangers_and_annotators_see_no_map(client_of, annotator, stranger, pro
     register = make_register(project)
     assert ask(client_of(stranger), register).status_code == 404
     assert ask(client_of(annotator), register).status_code == 403
+
+
+def test_squares_of_a_flag_are_kept(project):
+    register = make_register(project)
+    for at in ((-10.7, 6.4), (-10.7, 6.4001), (-10.2, 6.1)):
+        make_record(register, at=at)
+    flagged = register.placements.order_by("pk").first()
+    RecordFlag.objects.create(
+        site_record=flagged.site_record, register=register, code="region_unlike", detail={"split": "further"}
+    )
+    register_map.remake([register.pk])
+    kept = MapCell.objects.filter(register=register, level=11).exclude(facet="")
+    assert set(kept.filter(facet__startswith="flag").values_list("facet", "n")) == {("flag=region_unlike", 1)}
+    assert set(kept.filter(facet__startswith="split").values_list("facet", "n")) == {("split=further", 1)}
 
 
 def test_squares_follow_the_records(project):
