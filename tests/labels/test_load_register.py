@@ -202,7 +202,7 @@ def test_refused_rows_say_row_column_value_and_reason(tmp_path):
         ["3", "longitude", "200.5"],
         ["4", "date", "31/02/2020"],
         ["5", "id", ""],
-        ["6", "latitude", "95.0"],
+        ["6", "latitude", "95"],
     ]
     assert "3 cells where the header has 4" in rows[1][3]
 
