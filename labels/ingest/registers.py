@@ -38,7 +38,6 @@ class Preview:
     tally: Tally
     # (row, column, value, reason)
     refusals: list[tuple[int, str, str, str]]
-    unread_words: unread.Unread
     is_whole_file: bool = True
     first_rows: list[RawRow] = field(default_factory=list)
     # Of a register that is there: doubts and a map, and the words of its fields with their codes.
@@ -146,7 +145,6 @@ def preview(
             facts=reader.facts,
             tally=staging.tally(),
             refusals=staging.refusals(),
-            unread_words=staging.unread_words(mapping),
             is_whole_file=n_rows is None,
             first_rows=first_rows(reader, 5),
         )

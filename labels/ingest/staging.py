@@ -11,7 +11,6 @@ from django.utils.translation import gettext as _
 from psycopg import sql
 
 from labels.errors import BadInput
-from labels.ingest import unread
 from labels.ingest.copying import COLUMNS
 from labels.ingest.readers import CopyLines
 from labels.ingest.tally import Tally
@@ -243,9 +242,6 @@ class Staging:
             "SELECT file_row, refused_column, refused_value, refused_reason FROM {table} "
             "WHERE refused_reason IS NOT NULL ORDER BY file_row"
         ).fetchall()
-
-    def unread_words(self, mapping: dict[str, str]) -> unread.Unread:
-        return unread.of_rows(sql.Identifier(self.name), mapping)
 
 
 def refresh_statistics() -> None:
