@@ -97,15 +97,19 @@ class DatedImage(TypedDict):
     """One source at one capture date, as the review page offers it for a place. Ready for JSON."""
 
     source: str  # uuid
+    key: str  # a provider's name for its date; empty for scenes, which the capture date names
+    version: str  # the source's revision
     name: str
     attribution: str
     captured_on: str | None  # ISO, null when unknown
-    known_by: str  # stated, file or unknown
+    known_by: str  # stated, file, provider or unknown
     resolution_m: float  # of the coarsest picture that takes part
     min_zoom: int
     max_zoom: int
     share_covered: float  # share of the disc that the pictures cover, 0 to 1
     scene_sha256s: list[str]
+    has_false_colour: bool  # whether the tiles may be asked in near-infrared, red and green
+    offset_m: list[float]  # measured shift of the source, east and north; already applied to its tiles
     tiles: str  # address with {z}, {x} and {y} to be filled in
 
 
@@ -131,6 +135,8 @@ def _dated_image(scenes: list[Scene], lon: float, lat: float, radius_m: float) -
     scenes = [scene for scene in scenes if scene.part.intersects(disc)]
     return DatedImage(
         source=str(source.uuid),
+        key="",
+        version=str(source.revision),
         name=source.name,
         attribution=source.attribution,
         captured_on=first.captured_on.isoformat() if first.captured_on else None,
@@ -140,6 +146,8 @@ def _dated_image(scenes: list[Scene], lon: float, lat: float, radius_m: float) -
         max_zoom=max((scene.max_zoom for scene in scenes), default=0),
         share_covered=round(looking.share_of(disc, [scene.part for scene in scenes]), 4),
         scene_sha256s=[scene.sha256 for scene in scenes],
+        has_false_colour=bool(scenes) and all(scene.false_colour_path for scene in scenes),
+        offset_m=[source.offset_east_m, source.offset_north_m],
         tiles=tile_url(source, first.captured_on or "unknown", scenes),
     )
 

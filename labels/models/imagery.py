@@ -10,14 +10,41 @@ from django.utils.translation import gettext_lazy as _
 MAX_OFFSET_M = 1000
 
 
+class DateKnownBy(models.TextChoices):
+    """How a capture date is known."""
+
+    STATED = "stated", _("stated when loaded")
+    FILE = "file", _("read from the file")
+    PROVIDER = "provider", _("told by the provider")
+    UNKNOWN = "unknown", _("unknown")
+
+
 class ImagerySource(models.Model):
-    """A named set of scenes, with its attribution and rights."""
+    """A named set of scenes, or a provider of tiles, with its attribution and rights."""
+
+    class Kind(models.TextChoices):
+        SCENES = "scenes", _("pictures on our server")
+        XYZ = "xyz", _("XYZ tiles")
+        TMS = "tms", _("TMS tiles")
+        WMTS = "wmts", _("WMTS")
+        WMS = "wms", _("WMS")
+        TILEJSON = "tilejson", _("TileJSON")
+        STAC = "stac", _("STAC catalogue")
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     project = models.ForeignKey("labels.Project", models.CASCADE, related_name="imagery_sources")
     slug = models.SlugField(_("short name"), max_length=50)
     name = models.CharField(_("name"), max_length=200)
     attribution = models.CharField(_("attribution"), max_length=300, blank=True)
+    kind = models.CharField(_("kind"), max_length=10, choices=Kind.choices, default=Kind.SCENES)
+    # Of a provider: where it is asked, with {z}, {x}, {y}, {date} and {key} to be filled in. The key never leaves the
+    # server: no page, log line or release holds it.
+    address = models.CharField(_("address"), max_length=1000, blank=True)
+    access_key = models.CharField(_("access key"), max_length=500, blank=True)
+    # What its protocol needs beside the address: layer, style, format, tile matrix set, collection, asset, zooms.
+    options = models.JSONField(default=dict, blank=True)
+    # Grows with every change of what its tiles show (triggers): browsers and servers keep tiles under it.
+    revision = models.PositiveBigIntegerField(default=1, editable=False)
     may_view = models.BooleanField(_("may be viewed"), default=True)
     may_cache = models.BooleanField(_("may be cached"), default=True)
     may_derive_labels = models.BooleanField(_("labels may be derived"), default=True)
@@ -44,6 +71,11 @@ class ImagerySource(models.Model):
                 ),
                 name="imagery_offset_within_1_km",
             ),
+            models.CheckConstraint(
+                condition=models.Q(kind="scenes", address="", access_key="")
+                | (~models.Q(kind="scenes") & ~models.Q(address="")),
+                name="imagery_address_of_providers",
+            ),
         ]
 
     def __str__(self):
@@ -53,10 +85,7 @@ class ImagerySource(models.Model):
 class Scene(models.Model):
     """One picture: a cloud-optimised GeoTIFF aligned with web tiles, its footprint and its date."""
 
-    class DateKnownBy(models.TextChoices):
-        STATED = "stated", _("stated when loaded")
-        FILE = "file", _("read from the file")
-        UNKNOWN = "unknown", _("unknown")
+    DateKnownBy = DateKnownBy
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     source = models.ForeignKey(ImagerySource, models.CASCADE, related_name="scenes")
@@ -72,6 +101,9 @@ class Scene(models.Model):
     min_zoom = models.PositiveSmallIntegerField()
     max_zoom = models.PositiveSmallIntegerField()
     n_bands = models.PositiveSmallIntegerField()
+    # The same picture in near-infrared, red and green, on the same grid, where its bands allow.
+    false_colour_path = models.CharField(max_length=200, blank=True, editable=False)
+    false_colour_sha256 = models.CharField(max_length=64, blank=True, editable=False)
     # What was done to the original: its coordinate system, size, type, the bands shown, what hid pixels, the stretch.
     preparation = models.JSONField(default=dict, blank=True, editable=False)
     size_bytes = models.PositiveBigIntegerField()
@@ -97,3 +129,43 @@ class Scene(models.Model):
 
     def __str__(self):
         return f"{self.source_id} {self.captured_on or ''}".strip()
+
+
+class ProviderDate(models.Model):
+    """One date, or one release, that a provider offers; annotators step through them as through dated scenes."""
+
+    DateKnownBy = DateKnownBy
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    source = models.ForeignKey(ImagerySource, models.CASCADE, related_name="dates")
+    # What the provider calls it: the words that {date} becomes, a release number, the id of a STAC item.
+    key = models.CharField(_("provider's name"), max_length=200)
+    # When the picture was taken; the day of its publication is another thing and never stands in for it.
+    captured_on = models.DateField(_("captured"), null=True, blank=True)
+    captured_known_by = models.CharField(max_length=10, choices=DateKnownBy.choices, default=DateKnownBy.UNKNOWN)
+    published_on = models.DateField(_("published"), null=True, blank=True)
+    # Where it shows something; null where the provider does not say.
+    footprint = models.MultiPolygonField(_("footprint"), srid=4326, null=True, blank=True)
+    resolution_m = models.FloatField(_("resolution (m)"), null=True, blank=True)
+    min_zoom = models.PositiveSmallIntegerField(default=0)
+    max_zoom = models.PositiveSmallIntegerField(default=19)
+    # Its own address where it differs from the source's, and its own options.
+    address = models.CharField(_("address"), max_length=1000, blank=True)
+    options = models.JSONField(default=dict, blank=True)
+    listed_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name = _("date of a provider")
+        verbose_name_plural = _("dates of a provider")
+        ordering = ["captured_on", "key"]
+        constraints = [
+            models.UniqueConstraint(fields=["source", "key"], name="provider_date_once"),
+            models.CheckConstraint(
+                condition=models.Q(captured_on__isnull=True, captured_known_by="unknown")
+                | (models.Q(captured_on__isnull=False) & ~models.Q(captured_known_by="unknown")),
+                name="provider_date_known_or_unknown",
+            ),
+        ]
+
+    def __str__(self):
+        return f"{self.source_id} {self.key}"

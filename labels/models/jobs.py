@@ -27,6 +27,7 @@ class Job(models.Model):
         LOAD_REGISTER = "load_register", _("register import")
         LOAD_AREAS = "load_areas", _("area import")
         LOAD_IMAGERY = "load_imagery", _("imagery preparation")
+        FETCH_IMAGERY = "fetch_imagery", _("fetching of a provider's imagery")
         PLACE_RECORDS = "place_records", _("placing of records in areas")
         OPEN_AUDIT = "open_audit", _("drawing of an audit")
         MAKE_RELEASE = "make_release", _("release")

@@ -135,11 +135,15 @@ class Review(Judgement):
     supersedes = models.OneToOneField("self", models.PROTECT, null=True, blank=True, related_name="successor")
     # Share of the search disc (or cell) seen at a zoom that shows a 10 m pit, where imagery has data; null: not known.
     share_seen = models.FloatField(null=True, blank=True)
+    # Share of the unit's grid cell on screen at such a zoom, where imagery has data; null: not known.
+    proportion_inspected = models.FloatField(null=True, blank=True)
     # Seconds: looking (browser, idle time cut), and from hand-out to receipt (server).
     think_time_s = models.FloatField(_("time taken (s)"), null=True, blank=True)
     held_time_s = models.FloatField(null=True, blank=True)
     # What the annotator was shown beside the imagery, the guideline and the program that showed it.
     shown = models.JSONField(default=dict, blank=True)
+    # How the images stood on screen: {"panes": 2, "mode": "panes" or "swipe", "light": false}.
+    layout = models.JSONField(default=dict, blank=True)
     was_cold = models.BooleanField(default=False)
     kind_of_check = models.CharField(max_length=20, blank=True)  # "", gold, foil, repeat; never sent to a browser
     guideline_version = models.CharField(max_length=20)
@@ -159,6 +163,10 @@ class Review(Judgement):
             models.CheckConstraint(
                 condition=models.Q(share_seen__isnull=True) | models.Q(share_seen__range=(0, 1)),
                 name="review_share_seen_0_to_1",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(proportion_inspected__isnull=True) | models.Q(proportion_inspected__range=(0, 1)),
+                name="review_proportion_inspected_0_to_1",
             ),
         ]
         indexes = [
@@ -196,6 +204,10 @@ class ReviewImage(models.Model):
     review = models.ForeignKey(Review, models.PROTECT, related_name="images")
     pane = models.PositiveSmallIntegerField()
     source = models.ForeignKey("labels.ImagerySource", models.PROTECT, related_name="+")
+    # Which of the source's images: a provider's name for its date; empty for scenes, which the capture date names.
+    key = models.CharField(max_length=200, blank=True)
+    # The source's revision while it was looked at.
+    version = models.CharField(max_length=64, blank=True)
     # Copied as they were shown: a scene may be re-made later.
     scene_sha256s = ArrayField(models.CharField(max_length=64), default=list)
     captured_on = models.DateField(null=True, blank=True)
