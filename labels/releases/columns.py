@@ -24,6 +24,11 @@ def _integer(name: str, meaning: str) -> Column:
     return Column(name, "integer", "", meaning)
 
 
+MAY_TRAIN = (
+    "1 when, on the day of the release and for its purpose, models might be trained on labels from this imagery, "
+    "else 0. A right can end later: ask again before training."
+)
+
 LABEL_COLUMNS = [
     _text("content_sha256", "Content hash of the release: the same labels have the same hash, on any machine."),
     _text("register", "Short name of the register; the data card names its publisher and licence."),
@@ -62,11 +67,20 @@ LABEL_COLUMNS = [
     _integer("field_verified", "1 when the register's report is of a visit on site with GPS, else 0."),
     Column("imagery", "list", "", "Names of the imagery sources the reviews saw, one per source and date."),
     Column("imagery_dates", "list", "", "Capture dates of those images in the same order: ISO 8601 or unknown."),
+    Column("imagery_sources", "list", "", "Short names of those sources in the same order, as in the data card."),
+    Column("imagery_keys", "list", "", "A provider's own names of those images in the same order; empty for pictures."),
+    Column(
+        "imagery_offsets_m",
+        "list",
+        "m",
+        "Measured shift, east and north, added to every position read from those images, in the same order.",
+    ),
     Column("observed_on", "date", "", "Date of the register's report, as precise as date_precision says."),
     _text("date_precision", "day, month, year or unknown."),
     Column("minerals", "list", "", "Harmonised codes of the minerals the register names."),
     _text("region", "Top-level admin area that holds the reported point."),
     _text("grid_cell", "Grid cell (0.01 degrees) of the corrected point; empty without a mine."),
+    _integer("may_train", MAY_TRAIN),
 ]
 
 CELL_COLUMNS = [
@@ -96,6 +110,7 @@ CELL_COLUMNS = [
     ),
     _integer("confidence_stated", "1 when the confidence was stated, else 0. Further mines marked never state one."),
     _text("image_id", "The cell as MOSAIKS feature files write it, e.g. lat_8--505__lon_-11--995."),
+    _integer("may_train", MAY_TRAIN),
 ]
 
 
