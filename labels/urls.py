@@ -8,6 +8,7 @@ from labels.views import (
     duplicates,
     editions,
     imagery,
+    imagery_sources,
     jobs,
     people,
     projects,
@@ -62,6 +63,18 @@ urlpatterns = [
     path("imagery/<uuid:source>/<int:z>/<int:x>/<int:y>", imagery.tile, name="tile"),
     path("p/<slug:project>/imagery/", imagery.imagery, name="imagery"),
     path("p/<slug:project>/imagery/new/", imagery.imagery_new, name="imagery_new"),
+    path("p/<slug:project>/imagery/sources/<uuid:source>/", imagery_sources.imagery_source, name="imagery_source"),
+    path(
+        "p/<slug:project>/imagery/sources/<uuid:source>/edit/",
+        imagery_sources.imagery_source_edit,
+        name="imagery_source_edit",
+    ),
+    path(
+        "p/<slug:project>/imagery/sources/<uuid:source>/evidence/",
+        imagery_sources.imagery_evidence,
+        name="imagery_evidence",
+    ),
+    path("p/<slug:project>/imagery/scenes/<uuid:scene>/remove/", imagery_sources.scene_remove, name="scene_remove"),
     # reliability
     path("p/<slug:project>/reliability/", reliability.reliability, name="reliability"),
     path("p/<slug:project>/reliability/csv/", reliability.download, {"form": "csv"}, name="reliability_csv"),
