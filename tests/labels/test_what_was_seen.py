@@ -156,7 +156,7 @@ def test_a_release_gives_the_same_number_for_one_review(unit, source, provider, 
 
 def test_an_offset_moves_the_footprint_in_the_count(unit, source, annotator):
     """The picture ends in the middle of the cell; 0.0025 degrees of offset make it end a quarter farther east."""
-    west, south, east, _ = geo.grid_cell_bounds(CELL)
+    west, south, *_ = geo.grid_cell_bounds(CELL)
     source.scenes.update(footprint=square(west - 0.195, south - 0.1, 0.2))
     all_of_it = around(0.012)
     assert record(unit, annotator, image(source, views=[all_of_it])).proportion_inspected == 0.5
