@@ -30,6 +30,7 @@ urlpatterns = [
     path("p/<slug:project>/audits/", audits.audits, name="audits"),
     path("p/<slug:project>/audits/new/", audits.audit_new, name="audit_new"),
     path("p/<slug:project>/audits/<slug:audit>/", audits.audit, name="audit"),
+    path("p/<slug:project>/audits/<slug:audit>/seen/csv/", audits.audit_seen, name="audit_seen"),
     path("p/<slug:project>/audits/<slug:audit>/review/", review.review, name="review"),
     path("p/<slug:project>/audits/<slug:audit>/review/mine/", review.mine, name="my_reviews"),
     path("p/<slug:project>/reviews/<uuid:review>/undo/", review.undo, name="review_undo"),

@@ -211,6 +211,7 @@ def mine(request: HttpRequest, project: Project, audit: str) -> HttpResponse:
     reviews = (
         Review.objects.filter(unit__audit=found, annotator=request.user)
         .select_related("retraction", "successor", "unit")
+        .prefetch_related("images__source")
         .order_by("-pk")
     )
     shown = list(reviews[:200])

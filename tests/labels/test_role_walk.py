@@ -43,6 +43,7 @@ ROUTES = {
     "labels:audits": ("view_audit", "GET"),
     "labels:audit_new": ("open_audit", "GET"),
     "labels:audit": ("view_audit", "GET"),
+    "labels:audit_seen": ("view_audit", "GET"),
     "labels:review": ("review", "GET"),
     "labels:my_reviews": ("view_own_reviews", "GET"),
     "labels:review_undo": ("review", "POST"),
