@@ -51,6 +51,7 @@ api = NinjaAPI(title="asm_audit", version="1", auth=SameSession(), docs_url=None
 
 Metres = Annotated[float, Field(ge=-60_000, le=60_000, allow_inf_nan=False)]
 Offset = tuple[Metres, Metres]
+Adjustment = Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)]  # 1 leaves the image as it is
 NO_NUL = r"^[^\x00]*$"  # PostgreSQL keeps no NUL: unrefused it is an error of ours, which browsers send again for ever
 
 
@@ -69,6 +70,8 @@ class ViewIn(Schema):
 class ImageIn(Schema):
     pane: Annotated[int, Field(ge=1, le=4)]
     source: UUID
+    key: Annotated[str, Field(max_length=200, pattern=NO_NUL)] = ""
+    version: Annotated[str, Field(max_length=64, pattern=r"^[0-9]*$")] = ""
     captured_on: date | None = None
     zoom: Annotated[float, Field(ge=0, le=24)] | None = None
     views: Annotated[list[ViewIn], Field(max_length=200)] = []
@@ -77,10 +80,15 @@ class ImageIn(Schema):
     n_tiles_missing: Annotated[int, Field(ge=0, le=100_000)] = 0
     sight: Literal["", "seen", "not_seen", "cannot_tell"] = ""
     was_on_screen_at_verdict: bool = True
-    adjustments: Annotated[
-        dict[Annotated[str, Field(max_length=20, pattern=NO_NUL)], Annotated[float, Field(allow_inf_nan=False)]],
-        Field(max_length=10),
-    ] = {}
+    adjustments: dict[Literal["brightness", "contrast", "gamma", "false_colour"], Adjustment] = {}
+
+
+class LayoutIn(Schema):
+    """How the images stood on screen."""
+
+    panes: Annotated[int, Field(ge=1, le=4)]
+    mode: Literal["panes", "swipe"] = "panes"
+    light: bool = False
 
 
 class OtherMineIn(Schema):
@@ -107,6 +115,7 @@ class ReviewIn(Schema):
     claimed_at: datetime | None = None
     input: Literal["key", "mouse", "touch", "program"] = "program"
     viewport: Annotated[str, Field(max_length=20, pattern=NO_NUL)] = ""
+    layout: LayoutIn | None = None
     shown: Annotated[list[Annotated[str, Field(max_length=40, pattern=NO_NUL)]], Field(max_length=20)] = []
 
 
@@ -153,7 +162,13 @@ def hand_out(request: HttpRequest, project: str, audit: str, body: HandOutIn):
     """Lease the next units to the caller, the ones already held first; empty at the end of the queue."""
     found = get_object_or_404(Audit, project=access.project_for(request.user, project, "review"), slug=audit)
     units = workflow.hand_out(found, request.user, n=body.n)
-    return {"units": [unit_payload.payload(unit) for unit in units], "progress": _progress(found, request.user)}
+    closed = workflow.n_without_imagery(found, request.user) if len(units) < body.n else 0
+    return {
+        "units": [unit_payload.payload(unit) for unit in units],
+        "progress": _progress(found, request.user),
+        # Units that wait because the rights of all their imagery have ended.
+        "n_without_imagery": closed,
+    }
 
 
 @api.post("p/{project}/reviews", response={200: ReviewOut, 201: ReviewOut}, url_name="reviews")
@@ -209,13 +224,14 @@ def _given(unit: SampleUnit, body: ReviewIn, locale: str) -> workflow.GivenRevie
     if unit.observation is None or unit.observation.point is None:
         raise errors.BadInput(_("This unit has no reported point."))
     origin = unit.observation.point.coords
-    fields = body.dict(exclude={"unit", "mark_offset_m", "other_mines", "images", "shown"})
+    fields = body.dict(exclude={"unit", "mark_offset_m", "other_mines", "images", "shown", "layout"})
     return workflow.GivenReview(
         **fields,
         mark=place(origin, *body.mark_offset_m) if body.mark_offset_m else None,
         other_mines=[(*place(origin, *mine.offset_m), mine.mine_type) for mine in body.other_mines],
         images=[_image(origin, image) for image in body.images],
         shown={"fields": body.shown},
+        layout=body.layout.dict() if body.layout else {},
         locale=locale,
     )
 

@@ -4,6 +4,7 @@ Ratios of areas are taken in degrees scaled by the cosine of the latitude, which
 """
 
 import math
+import re
 from collections.abc import Iterable
 
 from django.contrib.gis.geos import GEOSGeometry, MultiPolygon, Point, Polygon
@@ -13,6 +14,9 @@ from labels import rules
 M_PER_DEGREE = 111_195.0
 EQUATOR_RESOLUTION_M = 156_543.033928  # web mercator, 256 px tiles, zoom 0
 N_CORNERS = 48
+SCREEN_MARGIN = 1.05  # for rounding, and bounds measured on another plane
+MOST_PX = 8192  # of a screen that is not known
+VIEWPORT = re.compile(r"(\d{1,5})x(\d{1,5})(@|$)")
 
 
 def search_disc(centre: Point, radius_m: float) -> Polygon:
@@ -31,8 +35,35 @@ def view_resolution_m(zoom: float, lat: float) -> float:
     return EQUATOR_RESOLUTION_M * math.cos(math.radians(lat)) / 2**zoom
 
 
-def useful_extent(views: Iterable[dict], image_resolution_m: float | None, footprint: GEOSGeometry) -> GEOSGeometry:
-    """Where these views of one image showed the ground well enough to see a 10 m pit; may be empty."""
+def on_screen(view: dict, viewport: str) -> dict:
+    """The view, cut about its centre to what a screen of this size ("1440x900@2") can show at its zoom.
+
+    A side may be as long as the longer side of the screen: it may have been turned since.
+    """
+    west, south, east, north = view["bounds"]
+    west, east, south, north = min(west, east), max(west, east), min(south, north), max(south, north)
+    lat = (south + north) / 2
+    longest = SCREEN_MARGIN * _longer_side_px(viewport) * 360 / 256 / 2 ** view["zoom"]
+    width, height = min(east - west, longest), min(north - south, longest * math.cos(math.radians(lat)))
+    if [width, height] == [east - west, north - south]:
+        return view | {"bounds": [west, south, east, north]}
+    lon = (west + east) / 2
+    cut = [lon - width / 2, lat - height / 2, lon + width / 2, lat + height / 2]
+    return view | {"bounds": cut, "is_cut": True}
+
+
+def _longer_side_px(viewport: str) -> int:
+    known = VIEWPORT.match(viewport)
+    return min(MOST_PX, max(int(known[1]), int(known[2]))) if known else MOST_PX
+
+
+def useful_extent(
+    views: Iterable[dict], image_resolution_m: float | None, footprint: GEOSGeometry | None
+) -> GEOSGeometry:
+    """Where these views of one image showed the ground well enough to see a 10 m pit; may be empty.
+
+    Without a footprint the image has no known end.
+    """
     boxes = [
         Polygon.from_bbox(view["bounds"])
         for view in views
@@ -44,7 +75,7 @@ def useful_extent(views: Iterable[dict], image_resolution_m: float | None, footp
         return MultiPolygon(srid=4326)
     seen = MultiPolygon(boxes, srid=4326).unary_union
     seen.srid = 4326
-    return seen.intersection(footprint)
+    return seen if footprint is None else seen.intersection(footprint)
 
 
 def share_of(target: GEOSGeometry, extents: Iterable[GEOSGeometry]) -> float:

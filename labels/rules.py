@@ -8,6 +8,8 @@ from datetime import date
 USEFUL_RESOLUTION_M = 5.0
 # A reject says the whole search disc was seen; the rest is left for rounding, clouds' edges and the margins of views.
 SHARE_FOR_REJECT = 0.9
+# An image of which more tiles than this did not arrive was not seen: what is missing may be what was looked for.
+MOST_TILES_MISSING = 0.2
 # A searched cell is a negative only if this much of it was clear.
 SHARE_FOR_CLEAR_CELL = 0.8
 # Labels of lower stated confidence stay in the rates and out of training.
@@ -49,3 +51,8 @@ def may_support_reject(captured: Iterable[date | None], period: tuple[date, date
 def is_useful_view(view_resolution_m: float, image_resolution_m: float | None) -> bool:
     """Whether a 10 m pit would have shown: on the screen, and in the image itself."""
     return max(view_resolution_m, image_resolution_m or 0) <= USEFUL_RESOLUTION_M
+
+
+def was_shown(n_tiles: int, n_tiles_missing: int) -> bool:
+    """Whether enough of an image's tiles arrived for it to count as seen; where nobody counted them, it does."""
+    return n_tiles_missing <= MOST_TILES_MISSING * max(n_tiles, n_tiles_missing)

@@ -2,6 +2,7 @@
 
 import uuid
 
+from django.conf import settings
 from django.contrib.gis.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -52,6 +53,15 @@ class ImagerySource(models.Model):
     may_train = models.BooleanField(_("models may be trained"), default=True)
     purpose = models.CharField(_("limited to the purpose"), max_length=300, blank=True)
     evidence = models.CharField(_("evidence of the rights"), max_length=300, blank=True)
+    # A file of the evidence, inside MEDIA_ROOT: the licence, a letter. A replaced one stays on the disk.
+    evidence_path = models.CharField(max_length=200, blank=True, editable=False)
+    evidence_name = models.CharField(max_length=255, blank=True, editable=False)
+    evidence_sha256 = models.CharField(max_length=64, blank=True, editable=False)
+    # Who last compared the rights with the evidence.
+    rights_reviewed_on = models.DateField(_("rights reviewed"), null=True, blank=True, editable=False)
+    rights_reviewed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, editable=False, related_name="+"
+    )
     rights_expire_on = models.DateField(_("rights expire"), null=True, blank=True)
     # Measured shift of the imagery against the ground, metres east and north, added to every position read from it.
     offset_east_m = models.FloatField(_("offset east (m)"), default=0)

@@ -232,6 +232,21 @@ class ReviewImage(models.Model):
     def __str__(self):
         return f"{self.review_id} {self.captured_on}"
 
+    @property
+    def seconds(self) -> float:
+        return self.dwell_ms / 1000
+
+    @property
+    def adjusted(self) -> list[tuple[str, float]]:
+        """What of the picture was changed on screen, each with its word."""
+        words = {
+            "brightness": _("brightness"),
+            "contrast": _("contrast"),
+            "gamma": _("gamma"),
+            "false_colour": _("false colour"),
+        }
+        return [(words.get(name, name), value) for name, value in sorted(self.adjustments.items())]
+
 
 class Retraction(models.Model):
     """An undone Review: it stays, counts no more, and its unit returns to the annotator."""

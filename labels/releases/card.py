@@ -3,15 +3,20 @@
 from collections import Counter
 from datetime import datetime
 
+from labels.imagery.rights import Lack
 from labels.models import Audit, ImagerySource, Project
 from labels.releases.columns import CELL_COLUMNS, LABEL_COLUMNS, as_json
 from labels.releases.snapshot import Snapshot
 from labels.workflow import APP_VERSION
 
+# Why a label may not be shared (rights.Lack): no such right, limited to another purpose, or expired.
+REASONS = (Lack.NO_RIGHT, Lack.OTHER_PURPOSE, Lack.EXPIRED)
+
 WARNINGS = [
     "Exact locations of mines can endanger the people who work there. Do not pass these files on beyond the purpose "
     "they were released for, and do not publish positions.",
     "A reject means that no mine was visible in the imagery seen. It is no proof of absence.",
+    "Rows with may_train = 0 rest on imagery that lets no model be trained: leave them out of any training.",
     "Rows with queue = suggested were picked by a model: leave them out of any rate or area estimate.",
 ]
 
@@ -32,6 +37,11 @@ def data_card(
         "n_cells": len(snapshot.cells),
         "n_units_not_judged": _left_out(snapshot, "n_not_judged"),
         "n_left_out_for_rights": n_without_rights(snapshot),
+        "left_out_for_rights": {str(reason): snapshot.without_rights.get(reason, 0) for reason in REASONS},
+        "left_out_for_rights_by_source": snapshot.without_rights_of,
+        "n_cells_left_out_for_rights": snapshot.n_cells_left_out,
+        "n_labels_that_may_not_train": sum(not row["may_train"] for row in snapshot.labels),
+        "n_cells_that_may_not_train": sum(not row["may_train"] for row in snapshot.cells),
         "n_labels_without_recorded_imagery": sum(not row["imagery"] for row in snapshot.labels),
         "labels_by_verdict": _counts(snapshot, "verdict"),
         "labels_by_state": _counts(snapshot, "state"),
@@ -109,8 +119,11 @@ def _sources(snapshot: Snapshot):
 
 def _imagery(source: ImagerySource) -> dict:
     return {
+        "source": source.slug,
         "name": source.name,
         "attribution": source.attribution,
+        "offset_east_m": source.offset_east_m,
+        "offset_north_m": source.offset_north_m,
         "may_derive_labels": source.may_derive_labels,
         "may_share_labels": source.may_share_labels,
         "may_train": source.may_train,

@@ -7,7 +7,7 @@ not opened by spreadsheets, and a quote before a negative latitude would break i
 import csv
 import json
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +62,11 @@ def position(row: dict) -> tuple[float, float] | None:
     return None
 
 
+def _columns(columns: list[Column], rows: list[dict]) -> list[Column]:
+    """Those the snapshot holds: one of an earlier version has fewer, and its files must come out as they did."""
+    return [column for column in columns if not rows or column.name in rows[0]]
+
+
 # ---- CSV ----
 
 
@@ -75,7 +80,8 @@ def _cell_of_csv(column: Column, value) -> str:
     return value if column.type == "date" else repr(value)
 
 
-def _write_table(columns: list[Column], rows: Iterable[dict], path: Path) -> None:
+def _write_table(all_columns: list[Column], rows: list[dict], path: Path) -> None:
+    columns = _columns(all_columns, rows)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\r\n")  # as RFC 4180; with "\n" alone a CR in a text is not quoted
         writer.writerow([column.name for column in columns])
@@ -83,7 +89,7 @@ def _write_table(columns: list[Column], rows: Iterable[dict], path: Path) -> Non
 
 
 def _write_csv(snapshot: Snapshot, content_sha256: str, path: Path) -> None:
-    _write_table(LABEL_COLUMNS, _label_rows(snapshot, content_sha256), path)
+    _write_table(LABEL_COLUMNS, list(_label_rows(snapshot, content_sha256)), path)
 
 
 def _write_mosaiks(snapshot: Snapshot, content_sha256: str, path: Path) -> None:
@@ -97,19 +103,21 @@ def _write_geojson(snapshot: Snapshot, content_sha256: str, path: Path) -> None:
     """RFC 7946, one feature per line."""
     with path.open("w", encoding="utf-8", newline="") as file:
         file.write('{"type":"FeatureCollection","features":[')
-        for number, row in enumerate(_label_rows(snapshot, content_sha256)):
+        rows = list(_label_rows(snapshot, content_sha256))
+        columns = _columns(LABEL_COLUMNS, rows)
+        for number, row in enumerate(rows):
             file.write(",\n" if number else "\n")
-            json.dump(_feature(row), file, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+            json.dump(_feature(row, columns), file, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         file.write("\n]}\n")
 
 
-def _feature(row: dict) -> dict:
+def _feature(row: dict, columns: list[Column]) -> dict:
     at = position(row)
     return {
         "type": "Feature",
         "id": row["unit"],
         "geometry": {"type": "Point", "coordinates": list(at)} if at else None,
-        "properties": {column.name: row[column.name] for column in LABEL_COLUMNS},
+        "properties": {column.name: row[column.name] for column in columns},
     }
 
 
@@ -118,14 +126,15 @@ def _feature(row: dict) -> dict:
 
 def _write_gpkg(snapshot: Snapshot, content_sha256: str, path: Path) -> None:
     rows = list(_label_rows(snapshot, content_sha256))
-    values, missing = zip(*(_ogr_column(column, rows) for column in LABEL_COLUMNS), strict=True)
+    columns = _columns(LABEL_COLUMNS, rows)
+    values, missing = zip(*(_ogr_column(column, rows) for column in columns), strict=True)
     pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": NO_TIME})
     try:
         pyogrio.raw.write(
             path,
             geometry=np.array([_wkb(position(row)) for row in rows], dtype=object),
             field_data=list(values),
-            fields=[column.name for column in LABEL_COLUMNS],
+            fields=[column.name for column in columns],
             field_mask=list(missing),
             geometry_type="Point",
             crs="EPSG:4326",
@@ -169,9 +178,10 @@ ARROW_TYPES = {
 def _write_geoparquet(snapshot: Snapshot, content_sha256: str, path: Path) -> None:
     """GDAL's wheel has no Parquet driver: the `geo` metadata of GeoParquet 1.1 is written here (CRS84 by default)."""
     rows = list(_label_rows(snapshot, content_sha256))
+    columns = _columns(LABEL_COLUMNS, rows)
     points = [position(row) for row in rows]
-    arrays = [_arrow_column(column, rows) for column in LABEL_COLUMNS] + [pa.array(map(_wkb, points), pa.binary())]
-    names = [*(column.name for column in LABEL_COLUMNS), "geometry"]
+    arrays = [_arrow_column(column, rows) for column in columns] + [pa.array(map(_wkb, points), pa.binary())]
+    names = [*(column.name for column in columns), "geometry"]
     table = pa.Table.from_arrays(arrays, names=names)
     metadata = {"geo": json.dumps(_geo_metadata(points), sort_keys=True)}
     parquet.write_table(table.replace_schema_metadata(metadata), path, compression="zstd")

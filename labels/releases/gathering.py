@@ -1,25 +1,28 @@
 """Reads the labels of audits out of the database, all as of one moment."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date
 
 from django.db import connection, transaction
-from django.utils import timezone
 
 from labels import geo
 from labels.ground_truth import CellOutcome, Outcome, State, cell_outcomes, outcomes
-from labels.models import Audit, ImagerySource, Mark, Register, ReviewImage, Scene
+from labels.imagery import rights
+from labels.imagery.rights import Lack, Use
+from labels.inspection import LOOK_FIELDS, Footprints, Inspection, Look
+from labels.models import Audit, Mark, Register, ReviewImage
 from labels.models.audits import Queue
 from labels.models.reviews import Verdict
 from labels.releases import cells
 from labels.releases.cells import Mine, Search
-from labels.releases.inspection import Inspection
 from labels.releases.snapshot import Snapshot, coordinate
 
 UNDATED = "unknown"
+# In the rows of a snapshot and in no file: the sources of each review behind the row, by short name. Whether labels may
+# train is asked of it again later, because a right can end after a release was made.
+RESTS_ON = "rests_on"
 
 
 @contextmanager
@@ -34,40 +37,67 @@ def one_moment() -> Iterator[None]:
         yield
 
 
-def gather(audits: list[Audit]) -> Snapshot:
+def gather(audits: list[Audit], purpose: str = "") -> Snapshot:
     """The labels of these audits (of one project) now: units that were judged, and whose imagery lets labels leave."""
     with one_moment():
-        return _Gathering(audits).snapshot()
+        return _Gathering(audits, purpose).snapshot()
 
 
-def may_share_labels(source: ImagerySource, on: date) -> bool:
-    """Whether labels read from this imagery may leave the house on that day."""
-    expired = source.rights_expire_on is not None and source.rights_expire_on < on
-    return source.may_derive_labels and source.may_share_labels and not expired
+@dataclass(frozen=True, order=True)
+class SeenImage:
+    captured: str  # ISO, or "unknown"
+    name: str
+    source: str  # its short name
+    key: str
+    offset: str  # "east north", metres, as it was when it was looked at
 
 
 @dataclass
 class Seen:
     """What the current reviews of one unit saw."""
 
-    # (name of the source, capture date or "unknown")
-    images: set[tuple[str, str]] = field(default_factory=set)
-    source_ids: set[int] = field(default_factory=set)
-    # Whether at least one of the images lets labels leave.
-    has_rights: bool = False
+    images: set[SeenImage] = field(default_factory=set)
+    # By review, the sources of its images.
+    reviews: dict[int, set[int]] = field(default_factory=lambda: defaultdict(set))
 
-    @property
-    def may_leave(self) -> bool:
-        """A label without any recorded image ("no image", say) rests on nobody's imagery."""
-        return self.has_rights or not self.images
+    def lacking(self, lacks: dict[int, Lack | None]) -> Lack | None:
+        """Why the unit's label may not be used so; None when it may.
+
+        A review's imagery has the right when one of its images has it, and a label only when the imagery of every
+        review behind it has. A label without any recorded image ("no image", say) rests on nobody's imagery.
+        """
+        return next(iter(sorted(self._failing(lacks).values(), key=_gravity)), None)
+
+    def sources_lacking(self, lacks: dict[int, Lack | None]) -> set[tuple[int, Lack]]:
+        """The sources for which the label is left out."""
+        return {(source, lacks[source]) for review in self._failing(lacks) for source in self.reviews[review]}
+
+    def _failing(self, lacks: dict[int, Lack | None]) -> dict[int, Lack]:
+        """Reviews without any image of that right, each with the mildest of its images' lacks."""
+        return {
+            review: max((lacks[source] for source in sources), key=_gravity)
+            for review, sources in self.reviews.items()
+            if all(lacks[source] for source in sources)
+        }
+
+
+def _gravity(lack: Lack) -> int:
+    return list(Lack).index(lack)
 
 
 class _Gathering:
-    def __init__(self, audits: list[Audit]):
+    def __init__(self, audits: list[Audit], purpose: str):
         self.project = audits[0].project
         self.audits = {audit.pk: audit for audit in audits}
+        self.sources = {source.pk: source for source in self.project.imagery_sources.select_related("project")}
+        self.share, self.train = (
+            {pk: rights.lacking(source, use, purpose=purpose) for pk, source in self.sources.items()}
+            for use in (Use.SHARE_LABELS, Use.TRAIN)
+        )
         self.seen: dict[int, Seen] = defaultdict(Seen)
         self.left_out = {audit.slug: {"n_not_judged": 0, "n_without_rights": 0} for audit in audits}
+        self.reasons: Counter[Lack] = Counter()
+        self.reasons_of: Counter[tuple[int, Lack]] = Counter()
 
     def snapshot(self) -> Snapshot:
         records = [(q, outcome) for q in Queue.values for outcome in outcomes(*self.audits.values(), queue=q)]
@@ -76,29 +106,76 @@ class _Gathering:
         searches = [*self._searches(searched)]
         inspection = self._look_at_images({evidence.cell for _, evidence in [*mines, *searches]})
         self._count_left_out([*records, *searched])
+        hidden = {mine.cell for unit, mine in mines if not self._may_leave(unit)}
+        clear = [(unit, search) for unit, search in searches if search.cell not in hidden]
+        rows = cells.label_cells(self._free(mines), self._free(clear), self.project.country, inspection.share)
         return Snapshot(
             labels=self._labels(records),
-            cells=cells.label_cells(self._free(mines), self._free(searches), self.project.country, inspection.share),
+            cells=self._with_rights(rows, [*mines, *clear]),
             left_out=self.left_out,
+            without_rights={str(reason): n for reason, n in self.reasons.items()},
+            without_rights_of=self._reasons_by_source(),
+            n_cells_left_out=len({search.cell for unit, search in searches if search.cell in hidden}),
             searched=self._searched_cells(searched),
-            source_ids={source for seen in self.seen.values() if seen.may_leave for source in seen.source_ids},
+            source_ids={
+                source
+                for unit, seen in self.seen.items()
+                if self._may_leave(unit)
+                for sources in seen.reviews.values()
+                for source in sources
+            },
         )
+
+    # ---- rights ----
+
+    def _may_leave(self, unit: int) -> bool:
+        return self.seen[unit].lacking(self.share) is None
+
+    def _rests_on(self, units: Iterable[int]) -> dict:
+        """What a later question about rights needs: the sources of each review behind these units."""
+        found = {
+            tuple(sorted(self.sources[source].slug for source in sources))
+            for unit in units
+            for sources in self.seen[unit].reviews.values()
+        }
+        may_train = all(self.seen[unit].lacking(self.train) is None for unit in units)
+        return {"may_train": int(may_train), RESTS_ON: [list(slugs) for slugs in sorted(found)]}
+
+    def _with_rights(self, rows: list[dict], evidence: list[tuple[int, Mine | Search]]) -> list[dict]:
+        """The rows of cells, each with the imagery of every unit that says something of the cell and may leave."""
+        units: dict[str, set[int]] = defaultdict(set)
+        for unit, each in evidence:
+            if self._may_leave(unit):
+                units[each.cell].add(unit)
+        return [row | self._rests_on(units[row["unique_id"]]) for row in rows]
+
+    def _reasons_by_source(self) -> list[dict]:
+        counted = [
+            {"source": self.sources[pk].slug, "name": self.sources[pk].name, "reason": str(reason), "n_labels": n}
+            for (pk, reason), n in self.reasons_of.items()
+        ]
+        return sorted(counted, key=lambda each: (each["source"], each["reason"]))
 
     def _labels(self, records: list[tuple[str, Outcome]]) -> list[dict]:
         registers = dict(Register.objects.filter(project=self.project).values_list("pk", "slug"))
         rows = []
         for queue, outcome in records:
             audit = self.audits[outcome.audit_id]
-            if outcome.state != State.OPEN and self.seen[outcome.unit_id].may_leave:
+            if outcome.state != State.OPEN and self._may_leave(outcome.unit_id):
                 register = registers[outcome.register_id]
-                rows.append(label_row(outcome, self.seen[outcome.unit_id], audit, register, queue))
+                row = label_row(outcome, self.seen[outcome.unit_id], audit, register, queue)
+                rows.append(row | self._rests_on([outcome.unit_id]))
         return sorted(rows, key=lambda row: (row["register"], row["source_id"], row["audit"]))
 
     def _count_left_out(self, judged: list[tuple[str, Outcome | CellOutcome]]) -> None:
         for _, outcome in judged:
             counts = self.left_out[self.audits[outcome.audit_id].slug]
-            counts["n_not_judged"] += outcome.state == State.OPEN
-            counts["n_without_rights"] += outcome.state != State.OPEN and not self.seen[outcome.unit_id].may_leave
+            if outcome.state == State.OPEN:
+                counts["n_not_judged"] += 1
+            elif reason := self.seen[outcome.unit_id].lacking(self.share):
+                counts["n_without_rights"] += 1
+                self.reasons[reason] += 1
+                self.reasons_of.update(self.seen[outcome.unit_id].sources_lacking(self.share))
 
     # ---- what is known of grid cells, as (unit, evidence) ----
 
@@ -133,7 +210,7 @@ class _Gathering:
         """How many cells of each audit are 1, 0 or unknown, of those whose labels may leave."""
         counts = {audit.slug: {"1": 0, "0": 0, "unknown": 0} for audit in self.audits.values() if audit.is_of_cells}
         for _, outcome in searched:
-            if outcome.state != State.OPEN and self.seen[outcome.unit_id].may_leave:
+            if outcome.state != State.OPEN and self._may_leave(outcome.unit_id):
                 counts[self.audits[outcome.audit_id].slug][cells.word(outcome.label)] += 1
         return counts
 
@@ -142,27 +219,24 @@ class _Gathering:
         return cells.sample_type(audit.frame, audit.design, queue)
 
     def _free(self, evidence: Iterable[tuple[int, Mine | Search]]) -> list[Mine | Search]:
-        return [each for unit, each in evidence if self.seen[unit].may_leave]
+        return [each for unit, each in evidence if self._may_leave(unit)]
 
     # ---- what was looked at ----
 
     def _look_at_images(self, evidence_cells: set[str]) -> Inspection:
         """One pass over the images of all current reviews."""
-        scenes = Scene.objects.filter(source__project=self.project) if evidence_cells else Scene.objects.none()
-        inspection = Inspection(evidence_cells, dict(scenes.values_list("sha256", "footprint")))
-        sources = {source.pk: source for source in ImagerySource.objects.filter(project=self.project)}
-        today = timezone.now().date()
-        free = {pk for pk, source in sources.items() if may_share_labels(source, today)}
+        footprints = Footprints.of_sources(project=self.project) if evidence_cells else Footprints({}, {})
+        inspection = Inspection(evidence_cells, footprints)
         images = ReviewImage.objects.filter(**self._current("review__")).order_by("pk")
-        columns = images.values_list(
-            "review__unit_id", "source_id", "captured_on", "views", "resolution_m", "scene_sha256s"
-        )
-        for unit, source, captured_on, views, resolution_m, scene_versions in columns.iterator(chunk_size=2000):
-            seen = self.seen[unit]
-            seen.images.add((sources[source].name, captured_on.isoformat() if captured_on else UNDATED))
-            seen.source_ids.add(source)
-            seen.has_rights |= source in free
-            inspection.add(views, resolution_m, scene_versions)
+        columns = images.values_list("review__unit_id", "review_id", "captured_on", *LOOK_FIELDS)
+        for unit, review, captured_on, *fields in columns.iterator(chunk_size=2000):
+            look = Look(*fields)
+            seen, source = self.seen[unit], self.sources[look.source_id]
+            offset = f"{round(look.offset_east_m, 1):g} {round(look.offset_north_m, 1):g}"
+            captured = captured_on.isoformat() if captured_on else UNDATED
+            seen.images.add(SeenImage(captured, source.name, source.slug, look.key, offset))
+            seen.reviews[review].add(source.pk)
+            inspection.add(look)
         return inspection
 
     def _current(self, review: str = "") -> dict:
@@ -178,7 +252,7 @@ class _Gathering:
 def label_row(outcome: Outcome, seen: Seen, audit: Audit, register: str, queue: str) -> dict:
     """One label as it is released; columns.LABEL_COLUMNS says what each means."""
     corrected = _rounded(outcome.corrected)
-    images = sorted(seen.images, key=lambda image: (image[1], image[0]))
+    images = sorted(seen.images)
     return {
         "register": register,
         "source_id": outcome.source_id,
@@ -207,8 +281,11 @@ def label_row(outcome: Outcome, seen: Seen, audit: Audit, register: str, queue: 
         "is_same_mine": int(outcome.is_same_mine),
         "share_seen": None if outcome.share_seen is None else round(outcome.share_seen, 4),
         "field_verified": int(outcome.is_field_verified),
-        "imagery": [name for name, _ in images],
-        "imagery_dates": [captured for _, captured in images],
+        "imagery": [image.name for image in images],
+        "imagery_dates": [image.captured for image in images],
+        "imagery_sources": [image.source for image in images],
+        "imagery_keys": [image.key for image in images],
+        "imagery_offsets_m": [image.offset for image in images],
         "observed_on": outcome.observed_on.isoformat() if outcome.observed_on else None,
         "date_precision": outcome.date_precision,
         "minerals": list(outcome.minerals),

@@ -72,7 +72,7 @@ def make_release(
     project: Project, audits: list[Audit], *, purpose: str = "", made_by=None, job: RunningJob | None = None
 ) -> Made:
     """Release the labels of these audits as they are now; the same labels are the same release."""
-    snapshot = gather(audits)
+    snapshot = gather(audits, purpose)
     if not snapshot.labels and not snapshot.cells:
         raise NothingToRelease(_nothing(snapshot))
     content_sha256 = snapshot.content_sha256
@@ -119,7 +119,7 @@ def _nothing(snapshot: Snapshot) -> str:
     without_rights = n_without_rights(snapshot)
     if without_rights:
         return _(
-            "Nothing to release: the imagery of all %(n)d judged units lets no label be shared. "
+            "Nothing to release: the imagery of all %(n)d judged units lets no label be shared for this purpose. "
             "See the rights of the imagery sources."
         ) % {"n": without_rights}
     return _("Nothing to release: no unit has been judged yet.")

@@ -27,6 +27,11 @@ class Snapshot:
     cells: list[dict]
     # What was left out, by audit: {"slug": {"n_not_judged": 3, "n_without_rights": 0}}.
     left_out: dict[str, dict[str, int]] = field(default_factory=dict)
+    # Labels left out for lack of the right to share them, by reason (rights.Lack), and by source and reason.
+    without_rights: dict[str, int] = field(default_factory=dict)
+    without_rights_of: list[dict] = field(default_factory=list)
+    # Grid cells that are not written as searched and clear, because a mine in them may not be told of.
+    n_cells_left_out: int = 0
     # What is known of the cells of searched-cell audits: {"slug": {"1": 3, "0": 20, "unknown": 7}}.
     searched: dict[str, dict[str, int]] = field(default_factory=dict)
     # Primary keys of the imagery sources the labels were read from.

@@ -1,5 +1,6 @@
 """Audits: what there is, how far each is, opening one."""
 
+import io
 from collections import Counter
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_safe
 
-from labels import access, audit_opening, ground_truth, progress, workflow
+from labels import access, audit_opening, ground_truth, progress, seen_table, workflow
 from labels.models import Assignment, Audit, Exposure, Project, Scene
 from labels.views.doors import in_project
 
@@ -99,3 +100,16 @@ def audit(request: HttpRequest, project: Project, audit: str) -> HttpResponse:
         "n_leased": found.assignments.filter(state=Assignment.State.LEASED).count(),
     }
     return render(request, "labels/audit.html", context)
+
+
+@require_safe
+@in_project("view_audit")
+def audit_seen(request: HttpRequest, project: Project, audit: str) -> HttpResponse:
+    """What the reviews looked at, as CSV: no verdict, no person, no coordinate. That it was taken out is kept."""
+    found = get_object_or_404(project.audits, slug=audit)
+    file = io.StringIO(newline="")
+    n_rows = seen_table.write_csv(found, file)
+    access.note_access(request.user, project, "download_seen", f"audit {found.slug}", n_rows)
+    response = HttpResponse(file.getvalue(), content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{project.slug}-{found.slug}-images-seen.csv"'
+    return response

@@ -7,9 +7,12 @@ from uuid import UUID
 from django import forms
 from django.conf import settings
 from django.contrib import messages
-from django.db.models import Count, Sum
+from django.db.models import Count, OuterRef, Subquery, Sum
+from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.template import TemplateDoesNotExist
+from django.template.loader import get_template
 from django.utils.cache import get_conditional_response, patch_vary_headers
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_safe
@@ -18,10 +21,11 @@ from labels import access, jobs
 from labels.errors import BadInput
 from labels.imagery import loading, rights, scenes, tiles
 from labels.imagery.opening import is_tiff
-from labels.models import ImagerySource, Job, Project, Scene
+from labels.models import ImagerySource, Job, Project, ProviderDate, Scene
 from labels.views.doors import in_project
 
 N_LISTED = 100  # scenes of one source on the page
+PROVIDER_TEMPLATE = "labels/_provider.html"  # of a source whose pictures come from elsewhere, as `source`
 
 
 @require_safe
@@ -91,9 +95,28 @@ def _with_caching(response: HttpResponse, request: HttpRequest, etag: str, may_k
 @in_project("view_imagery")
 def imagery(request: HttpRequest, project: Project) -> HttpResponse:
     """The project's sources with their scenes, dates and rights."""
-    sources = project.imagery_sources.annotate(n_scenes=Count("scenes"), size_bytes=Sum("scenes__size_bytes"))
-    listed = [_listed(source) for source in sources]
-    return render(request, "labels/imagery.html", {"section": "imagery", "sources": listed})
+    pictures = Scene.objects.filter(source=OuterRef("pk")).order_by().values("source")
+    dates = ProviderDate.objects.filter(source=OuterRef("pk")).order_by().values("source")
+    sources = project.imagery_sources.select_related("project").annotate(
+        n_scenes=Coalesce(Subquery(pictures.values(n=Count("pk"))), 0),
+        size_bytes=Subquery(pictures.values(n=Sum("size_bytes"))),
+        n_dates=Coalesce(Subquery(dates.values(n=Count("pk"))), 0),
+    )
+    context = {
+        "section": "imagery",
+        "sources": [_listed(source) for source in sources],
+        "provider_template": _provider_template(),
+    }
+    return render(request, "labels/imagery.html", context)
+
+
+def _provider_template() -> str:
+    """The part of the page that tells of a provider, where there is one."""
+    try:
+        get_template(PROVIDER_TEMPLATE)
+    except TemplateDoesNotExist:
+        return ""
+    return PROVIDER_TEMPLATE
 
 
 def _listed(source: ImagerySource) -> dict:

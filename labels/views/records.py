@@ -134,14 +134,16 @@ def _editions(record: SiteRecord) -> list[dict]:
 
 
 def _units(record: SiteRecord) -> list[dict]:
-    """The audits that drew the record, and how far its reviews are: states of assignments, no judgement."""
-    units = SampleUnit.objects.filter(site_record=record).select_related("audit").prefetch_related("assignments")
+    """The audits that drew the record, how far its reviews are and what they looked at; no judgement."""
+    units = SampleUnit.objects.filter(site_record=record).select_related("audit")
+    units = units.prefetch_related("assignments", "reviews__images__source")
     return [
         {
             "audit": unit.audit,
             "is_retired": unit.retired_at is not None,
             "n_done": sum(each.state == each.State.DONE for each in unit.assignments.all()),
             "n_wanted": len(unit.assignments.all()),
+            "images": [image for review in unit.reviews.all() for image in review.images.all()],
         }
         for unit in units.order_by("-audit__opened_at", "-pk")
     ]

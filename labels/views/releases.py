@@ -34,7 +34,10 @@ class ReleaseForm(forms.Form):
         label=gettext_lazy("Purpose"),
         max_length=300,
         required=False,
-        help_text=gettext_lazy("Who asked for it, and what for. Kept with the release and written into its data card."),
+        help_text=gettext_lazy(
+            "Who asked for it, and what for. Kept with the release and written into its data card. Imagery that is "
+            "limited to a purpose gives labels only where its own words stand here."
+        ),
     )
 
     def __init__(self, project: Project, *args, **kwargs):

@@ -64,7 +64,8 @@ def review(request: HttpRequest, project: Project, audit: str) -> HttpResponse:
     units = workflow.hand_out(found, request.user, n=N_AHEAD)
     payloads = [unit_payload.payload(unit) for unit in units]
     form = PlainReviewForm(initial={"uuid": uuid4(), "unit": units[0].uuid}) if units else None
-    return render(request, "labels/review.html", _context(request, found, payloads, form))
+    closed = workflow.n_without_imagery(found, request.user) if len(units) < N_AHEAD else 0
+    return render(request, "labels/review.html", _context(request, found, payloads, form) | {"n_closed": closed})
 
 
 def _context(request: HttpRequest, audit: Audit, payloads: list[dict], form) -> dict:
@@ -210,6 +211,7 @@ def mine(request: HttpRequest, project: Project, audit: str) -> HttpResponse:
     reviews = (
         Review.objects.filter(unit__audit=found, annotator=request.user)
         .select_related("retraction", "successor", "unit")
+        .prefetch_related("images__source")
         .order_by("-pk")
     )
     shown = list(reviews[:200])

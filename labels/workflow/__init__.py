@@ -11,11 +11,12 @@ from labels.workflow.errors import (
     AuditClosed,
     NotInDispute,
     RejectNeedsLaterImage,
+    RejectNeedsTiles,
     RejectNeedsWholeDisc,
 )
 from labels.workflow.given import GivenDecision, GivenImage, GivenJudgement, GivenReview
 from labels.workflow.gold import set_gold
-from labels.workflow.handing_out import hand_out, keep_lease
+from labels.workflow.handing_out import hand_out, keep_lease, n_without_imagery
 from labels.workflow.opening import add_assignments, open_cell_search, open_census
 from labels.workflow.recording import APP_VERSION, record_review, retract_review
 
@@ -31,12 +32,14 @@ __all__ = [
     "Moved",
     "NotInDispute",
     "RejectNeedsLaterImage",
+    "RejectNeedsTiles",
     "RejectNeedsWholeDisc",
     "add_assignments",
     "carry_over",
     "hand_out",
     "keep_lease",
     "moved_in",
+    "n_without_imagery",
     "open_cell_search",
     "open_census",
     "record_adjudication",

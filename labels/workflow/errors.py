@@ -15,6 +15,10 @@ class RejectNeedsWholeDisc(BadInput):
     code = "disc_not_seen"
 
 
+class RejectNeedsTiles(RejectNeedsWholeDisc):
+    """The disc was on screen, but too many tiles of it never came."""
+
+
 class AlreadyExposed(NotAllowed):
     """The person has seen others' reviews of the unit."""
 

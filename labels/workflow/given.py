@@ -13,7 +13,9 @@ class GivenImage:
 
     pane: int
     source: UUID
-    captured_on: date | None
+    captured_on: date | None  # names a scene; of a provider's picture our own table knows better
+    key: str = ""  # a provider's name for its date
+    version: str = ""  # the source's revision when it was shown
     zoom: float | None = None
     views: list[dict] = field(default_factory=list)  # {"bounds": [w, s, e, n], "zoom": z, "ms": n}
     dwell_ms: int = 0
@@ -52,6 +54,7 @@ class GivenReview(GivenJudgement):
     think_time_s: float | None = None
     claimed_at: datetime | None = None
     shown: dict = field(default_factory=dict)
+    layout: dict = field(default_factory=dict)  # {"panes": 2, "mode": "panes" or "swipe", "light": False}
     was_cold: bool = False
     locale: str = ""
     input: str = Review.Input.PROGRAM

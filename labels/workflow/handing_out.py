@@ -7,26 +7,30 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
+from labels.imagery import remaining
 from labels.models import Assignment, Audit, Exposure, SampleUnit
 from labels.models.audits import Queue
 from labels.workflow.locks import one_at_a_time
+
+MOST_COUNTED = 1000
 
 
 @transaction.atomic
 def hand_out(audit: Audit, annotator, *, n: int = 1, queue: str = Queue.SAMPLE) -> list[SampleUnit]:
     """Lease up to `n` units to the annotator, the ones already held first.
 
-    Units whose reviews the annotator has seen are left out, and so are retired ones and grid cells: the review page
-    shows records only.
+    Units whose reviews the annotator has seen are left out, and so are retired ones, those whose imagery may no longer
+    be judged from (held ones too: their leases run out) and grid cells: the review page shows records only.
     Two callers never get one Assignment (SKIP LOCKED).
     """
     if audit.closed_at or audit.is_of_cells:
         return []
     one_at_a_time("hand_out", annotator.pk)
     until = timezone.now() + timedelta(seconds=settings.LEASE_S)
+    lost = remaining.lost(audit.project)
     held = list(
-        Assignment.objects.filter(~_seen_by(annotator), audit=audit, queue=queue, annotator=annotator)
-        .filter(unit__retired_at__isnull=True)
+        _with_imagery(Assignment.objects.filter(audit=audit, queue=queue, annotator=annotator), lost)
+        .filter(~_seen_by(annotator), unit__retired_at__isnull=True)
         .exclude(state=Assignment.State.DONE)
         .select_for_update(of=("self",))
         .order_by("order_key", "pk")[:n]
@@ -34,7 +38,7 @@ def hand_out(audit: Audit, annotator, *, n: int = 1, queue: str = Queue.SAMPLE) 
     for assignment in held:
         _lease(assignment, annotator, until)
     while len(held) < n:
-        assignment = _next_free(audit, annotator, queue)
+        assignment = _next_free(audit, annotator, queue, lost)
         if assignment is None:
             break
         _lease(assignment, annotator, until)
@@ -43,9 +47,25 @@ def hand_out(audit: Audit, annotator, *, n: int = 1, queue: str = Queue.SAMPLE) 
     return [units[each.unit_id] for each in held]
 
 
-def _next_free(audit: Audit, annotator, queue: str) -> Assignment | None:
+def n_without_imagery(audit: Audit, annotator, *, queue: str = Queue.SAMPLE) -> int:
+    """Units that wait for this person until imagery of them may be judged from again; counted up to a thousand."""
+    lost = None if audit.closed_at or audit.is_of_cells else remaining.lost(audit.project)
+    if lost is None:
+        return 0
+    mine = Assignment.objects.filter(audit=audit, queue=queue, annotator=annotator, unit__retired_at__isnull=True)
+    held = mine.exclude(state=Assignment.State.DONE).filter(lost).values("unit")
+    waiting = _free(audit, annotator, queue).filter(lost).values("unit")
+    return held.order_by()[:MOST_COUNTED].union(waiting.order_by()[:MOST_COUNTED]).count()
+
+
+def _next_free(audit: Audit, annotator, queue: str, lost: Q | None) -> Assignment | None:
     """The next Assignment nobody holds, of a unit new to this person; its row is locked."""
-    return _free(audit, annotator, queue).select_for_update(skip_locked=True, of=("self",)).first()
+    free = _with_imagery(_free(audit, annotator, queue), lost)
+    return free.select_for_update(skip_locked=True, of=("self",)).first()
+
+
+def _with_imagery(assignments: QuerySet[Assignment], lost: Q | None) -> QuerySet[Assignment]:
+    return assignments if lost is None else assignments.exclude(lost)
 
 
 def _free(audit: Audit, annotator, queue: str) -> QuerySet[Assignment]:

@@ -9,27 +9,30 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from labels import looking, rules
-from labels.errors import BadInput, Conflict, NotAllowed
-from labels.imagery import rights
-from labels.imagery.scenes import on_ground
+from labels import rules
+from labels.errors import Conflict, NotAllowed
 from labels.models import (
     Assignment,
     Exposure,
     GoldAnswer,
-    ImagerySource,
     Mark,
     Retraction,
     Review,
     ReviewImage,
     SampleUnit,
-    Scene,
 )
 from labels.models.reviews import Verdict
 from labels.workflow import judgements
-from labels.workflow.errors import AlreadyExposed, AuditClosed, RejectNeedsLaterImage, RejectNeedsWholeDisc
-from labels.workflow.given import GivenImage, GivenReview
+from labels.workflow.errors import (
+    AlreadyExposed,
+    AuditClosed,
+    RejectNeedsLaterImage,
+    RejectNeedsTiles,
+    RejectNeedsWholeDisc,
+)
+from labels.workflow.given import GivenReview
 from labels.workflow.locks import one_at_a_time
+from labels.workflow.seen import Seen, was_shown
 
 APP_VERSION = "0.1.0"
 
@@ -51,11 +54,11 @@ def record_review(unit: SampleUnit, annotator, given: GivenReview) -> tuple[Revi
     if unit.audit.closed_at:
         raise AuditClosed(_("This audit is closed: its verdicts are final."))
     _check_unexposed(unit, annotator)
-    images = [_image(unit, image) for image in given.images]
-    _check(unit, given, images)
+    seen = Seen(unit, given.images, given.viewport)
+    _check(unit, given, seen)
     previous = Review.objects.filter(unit=unit, annotator=annotator, successor__isnull=True).first()
     assignment = _assignment_for(unit, annotator)
-    review = _save(unit, annotator, given, images, previous, assignment)
+    review = _save(unit, annotator, given, seen, previous, assignment)
     assignment.state, assignment.annotator = Assignment.State.DONE, annotator
     assignment.review, assignment.leased_until = review, None
     assignment.save()
@@ -70,44 +73,7 @@ def _check_unexposed(unit: SampleUnit, annotator) -> None:
         raise AlreadyExposed(_("You have seen other people's reviews of this unit, so you may not review it."))
 
 
-def _image(unit: SampleUnit, given: GivenImage) -> ReviewImage:
-    """The image as our own tables know it: what the browser claims is only which one, and how it was looked at."""
-    source = ImagerySource.objects.filter(rights.judgeable(), project=unit.audit.project, uuid=given.source).first()
-    if source is None:
-        raise BadInput(_("An image of this verdict is not one of the project's, or labels may not be derived from it."))
-    ground = judgements.target(unit)
-    scenes = list(Scene.objects.filter(source=source, captured_on=given.captured_on, footprint__intersects=ground))
-    image = ReviewImage(
-        pane=given.pane,
-        source=source,
-        scene_sha256s=[scene.sha256 for scene in scenes],
-        captured_on=given.captured_on,
-        captured_known_by=scenes[0].captured_known_by if scenes else Scene.DateKnownBy.UNKNOWN,
-        resolution_m=max((scene.resolution_m for scene in scenes), default=None),
-        offset_east_m=source.offset_east_m,
-        offset_north_m=source.offset_north_m,
-        sight=given.sight,
-        was_on_screen_at_verdict=given.was_on_screen_at_verdict,
-        zoom=given.zoom,
-        views=given.views,
-        dwell_ms=given.dwell_ms,
-        n_tiles=given.n_tiles,
-        n_tiles_missing=given.n_tiles_missing,
-        adjustments=given.adjustments,
-    )
-    image.footprints = [on_ground(source, scene.footprint) for scene in scenes]
-    return image
-
-
-def _extents(images: list[ReviewImage]) -> list:
-    return [
-        looking.useful_extent(image.views, image.resolution_m, footprint)
-        for image in images
-        for footprint in image.footprints
-    ]
-
-
-def _check(unit: SampleUnit, given: GivenReview, images: list[ReviewImage]) -> None:
+def _check(unit: SampleUnit, given: GivenReview, seen: Seen) -> None:
     judgements.check_other_mines(given.other_mines)
     if unit.grid_cell:
         judgements.check_cell(given)
@@ -115,12 +81,12 @@ def _check(unit: SampleUnit, given: GivenReview, images: list[ReviewImage]) -> N
         return
     judgements.check_record(unit, given)
     if given.verdict == Verdict.REJECT:
-        _check_reject(unit, images)
+        _check_reject(unit, seen)
 
 
-def _check_reject(unit: SampleUnit, images: list[ReviewImage]) -> None:
+def _check_reject(unit: SampleUnit, seen: Seen) -> None:
     period = rules.report_period(unit.observation.observed_on, unit.observation.date_precision)
-    later = [image for image in images if not rules.predates_report(image.captured_on, period)]
+    later = [image for image in seen.images if not rules.predates_report(image.captured_on, period)]
     if not later:
         raise RejectNeedsLaterImage(
             _(
@@ -128,14 +94,22 @@ def _check_reject(unit: SampleUnit, images: list[ReviewImage]) -> None:
                 "answer unsure."
             )
         )
-    seen = looking.share_of(judgements.target(unit), _extents(later))
-    if seen < rules.SHARE_FOR_REJECT:
+    if not any(map(was_shown, later)):
+        raise RejectNeedsTiles(
+            _(
+                "More than %(share)d %% of the tiles were missing on every image after the report, so it was not seen: "
+                "wait for them, or answer unsure."
+            )
+            % {"share": rules.MOST_TILES_MISSING * 100}
+        )
+    share = seen.share(later)
+    if share < rules.SHARE_FOR_REJECT:
         raise RejectNeedsWholeDisc(
             _(
                 "%(share)d %% of the search disc was seen close enough on an image after the report; "
                 "look at the rest, or answer unsure."
             )
-            % {"share": seen * 100}
+            % {"share": share * 100}
         )
 
 
@@ -149,7 +123,7 @@ def _assignment_for(unit: SampleUnit, annotator) -> Assignment:
     return free or Assignment(unit=unit, audit=unit.audit, queue=unit.queue, order_key=0)
 
 
-def _save(unit, annotator, given: GivenReview, images, previous, assignment) -> Review:
+def _save(unit, annotator, given: GivenReview, seen: Seen, previous, assignment) -> Review:
     is_held = assignment.state == Assignment.State.LEASED and assignment.annotator_id == annotator.pk
     held_s = (timezone.now() - assignment.leased_at).total_seconds() if is_held and assignment.leased_at else None
     review = Review(
@@ -157,10 +131,12 @@ def _save(unit, annotator, given: GivenReview, images, previous, assignment) -> 
         annotator=annotator,
         queue=unit.queue,
         supersedes=previous,
-        share_seen=looking.share_of(judgements.target(unit), _extents(images)) if images else None,
+        share_seen=seen.share(seen.images) if seen.images else None,
+        proportion_inspected=seen.proportion_inspected(),
         think_time_s=given.think_time_s,
         held_time_s=held_s,
         shown=given.shown,
+        layout=given.layout,
         was_cold=given.was_cold,
         kind_of_check="gold" if GoldAnswer.objects.filter(unit=unit).exists() else "",
         guideline_version=unit.audit.guideline_version,
@@ -172,9 +148,9 @@ def _save(unit, annotator, given: GivenReview, images, previous, assignment) -> 
         lease_was_lost=not assignment.pk or assignment.annotator_id != annotator.pk,
     )
     judgements.keep(review)
-    for image in images:
+    for image in seen.images:
         image.review = review
-    ReviewImage.objects.bulk_create(images)
+    ReviewImage.objects.bulk_create(seen.images)
     Mark.objects.bulk_create(
         Mark(review=review, point=Point(lon, lat, srid=4326), mine_type=kind) for lon, lat, kind in given.other_mines
     )

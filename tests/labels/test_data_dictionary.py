@@ -6,17 +6,18 @@ from labels.models import ReleaseFile
 from labels.releases.cells import sample_type
 from labels.releases.columns import CELL_COLUMNS, LABEL_COLUMNS, as_markdown
 from labels.releases.formats import KINDS
+from labels.seen_table import SEEN_COLUMNS
 
 DICTIONARY = (Path(__file__).resolve().parents[2] / "docs" / "data-dictionary.md").read_text()
 
 
 def test_every_exported_column_is_in_the_dictionary_as_the_code_says_it():
-    for columns in (LABEL_COLUMNS, CELL_COLUMNS):
+    for columns in (LABEL_COLUMNS, CELL_COLUMNS, SEEN_COLUMNS):
         assert as_markdown(columns) in DICTIONARY
 
 
 def test_the_dictionary_names_no_other_column():
-    tables = [as_markdown(columns) for columns in (LABEL_COLUMNS, CELL_COLUMNS)]
+    tables = [as_markdown(columns) for columns in (LABEL_COLUMNS, CELL_COLUMNS, SEEN_COLUMNS)]
     assert sum(line.startswith("| `") for line in DICTIONARY.splitlines()) == sum(
         line.startswith("| `") for table in tables for line in table.splitlines()
     ) + len(ReleaseFile.Format)

@@ -196,7 +196,7 @@ def test_an_image_of_another_project_is_refused(unit, annotator):
 def test_an_image_without_the_right_to_labels_is_refused(unit, annotator, images):
     images.may_derive_labels = False
     images.save()
-    with pytest.raises(BadInput, match="may not be derived"):
+    with pytest.raises(BadInput, match="do not allow labels to be derived"):
         workflow.record_review(unit, annotator, given(images=[looked(images)]))
     assert unit_payload.payload(unit)["images"] == []
 

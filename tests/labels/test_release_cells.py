@@ -42,7 +42,7 @@ def test_a_marked_artisanal_mine_makes_its_cell_1():
         "confidence_stated": 1,
         "image_id": "lat_6--405__lon_-10--695",
     }
-    assert set(row) == {column.name for column in CELL_COLUMNS}
+    assert set(row) | {"may_train"} == {column.name for column in CELL_COLUMNS}
 
 
 def test_a_clear_search_makes_its_cell_0():
@@ -235,6 +235,7 @@ def test_the_file_has_exactly_the_columns_of_the_notebooks(tmp_path, project):
     with (tmp_path / "cells.csv").open() as file:
         header, row = csv.reader(file)
     assert ",".join(header) == (
-        "lon,lat,unique_id,country,sample_type,mine_type,confidence,label,proportion_inspected,confidence_stated,image_id"
+        "lon,lat,unique_id,country,sample_type,mine_type,confidence,label,proportion_inspected,confidence_stated,image_id,"
+        "may_train"
     )
-    assert row == f"-10.695,6.405,{CELL},WDR,record_census,,3,1,,0,lat_6--405__lon_-10--695".split(",")
+    assert row == f"-10.695,6.405,{CELL},WDR,record_census,,3,1,,0,lat_6--405__lon_-10--695,1".split(",")

@@ -62,10 +62,10 @@ def test_two_workers_making_the_same_release_end_with_one(audit, monkeypatch):
     """The second one finds the row only when it publishes its own."""
     inner = making.gather
 
-    def while_the_other_publishes(audits):
+    def while_the_other_publishes(audits, purpose):
         monkeypatch.setattr(making, "gather", inner)
         make(audit)
-        return inner(audits)
+        return inner(audits, purpose)
 
     monkeypatch.setattr(making, "gather", while_the_other_publishes)
     real_filter = Release.objects.filter
@@ -86,7 +86,7 @@ def test_the_card_says_what_a_stranger_needs(audit):
     assert card["audits"][0]["search_rules"]["gps"] == {"tolerance_m": 100, "search_radius_m": 1000}
     assert card["imagery"][0]["attribution"] == "© Nobody"
     assert {column["name"] for column in card["columns"]} >= {"corrected_lon", "verdict", "imagery_dates"}
-    assert len(card["warnings"]) == 3
+    assert len(card["warnings"]) == 4
     assert "-10.7" not in json.dumps(card)
 
 

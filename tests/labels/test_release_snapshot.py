@@ -146,7 +146,7 @@ def build(project, order: str, uuids: dict[str, tuple[UUID, UUID]]) -> str:
     """The same three labels, made in another order: other ids everywhere."""
     register = Register.objects.create(project=project, slug="r", name="R")
     audit = make_audit(project, register=register)
-    source = make_source(project, name="A")
+    source = make_source(project, name="A", slug="a")
     for key in order:
         at = {"a": (-10.7, 6.4), "b": (0.0, -6.5), "c": (11.1, 2.2)}[key]
         unit = make_unit(audit, at=at, source_id=key, uuid=uuids[key][0], name=key)

@@ -8,6 +8,8 @@ from uuid import uuid4
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
@@ -16,7 +18,7 @@ from labels import access, workflow
 from labels.models import DuplicatePair, Job, Membership, Upload
 from labels.models.projects import Role
 from labels.releases import making
-from tests.factories import make_edition, make_project, make_record, make_register, make_source
+from tests.factories import make_edition, make_project, make_record, make_register, make_scene, make_source, square
 
 ROLES = [Role.ANNOTATOR, Role.ADJUDICATOR, Role.LEAD, Role.ADMIN]
 OPEN = "open to everybody"
@@ -41,6 +43,7 @@ ROUTES = {
     "labels:audits": ("view_audit", "GET"),
     "labels:audit_new": ("open_audit", "GET"),
     "labels:audit": ("view_audit", "GET"),
+    "labels:audit_seen": ("view_audit", "GET"),
     "labels:review": ("review", "GET"),
     "labels:my_reviews": ("view_own_reviews", "GET"),
     "labels:review_undo": ("review", "POST"),
@@ -63,6 +66,10 @@ ROUTES = {
     "labels:tile": ("view_tile", "GET"),
     "labels:imagery": ("view_imagery", "GET"),
     "labels:imagery_new": ("import_imagery", "GET"),
+    "labels:imagery_source": ("view_imagery", "GET"),
+    "labels:imagery_source_edit": ("import_imagery", "GET"),
+    "labels:imagery_evidence": ("view_imagery", "GET"),
+    "labels:scene_remove": ("import_imagery", "POST"),
     "labels:reliability": ("view_reliability", "GET"),
     "labels:reliability_csv": ("view_reliability", "GET"),
     "labels:reliability_json": ("view_reliability", "GET"),
@@ -129,6 +136,8 @@ class World:
         )
         release = making.make_release(self.project, [audit]).release
         making.file_of(release, "csv")
+        source = make_source(self.project, evidence_name="letter.txt", evidence_path="evidence/letter")
+        default_storage.save("evidence/letter", ContentFile(b"You may."))
         self.ids = {
             "register": register.slug,
             "number": release.number,
@@ -140,7 +149,8 @@ class World:
             "upload": upload.uuid,
             "job": job.uuid,
             "membership": memberships[0].pk,
-            "source": make_source(self.project).uuid,
+            "source": source.uuid,
+            "scene": make_scene(source, footprint=square(20, 20, 0.2)).uuid,
             "format": "csv",
             "token": "nothing",
             "z": 12,
