@@ -9,7 +9,6 @@ import threading
 import zlib
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 from labels.imagery import grid, tiff
@@ -57,7 +56,7 @@ class _Level:
 class AlignedFile:
     """The structure of one file, read once. Threads share it: it only ever reads."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: str):
         self._file = tiff.File(path)
         images = tiff.read_images(self._file)
         self._levels = _levels(images)
@@ -259,8 +258,8 @@ class Kept:
         self._lock = threading.Lock()
         self._max_files, self._max_bytes, self._n_bytes = max_files, max_bytes, 0
 
-    def get(self, path: Path, sha256: str) -> AlignedFile:
-        key = (str(path), sha256)
+    def get(self, path: str, sha256: str) -> AlignedFile:
+        key = (path, sha256)
         with self._lock:
             found = self._files.get(key)
             if found is not None:
@@ -274,9 +273,9 @@ class Kept:
                 self._forget(next(iter(self._files)))
         return found
 
-    def forget(self, path: Path, sha256: str) -> None:
+    def forget(self, path: str, sha256: str) -> None:
         with self._lock:
-            self._forget((str(path), sha256))
+            self._forget((path, sha256))
 
     def _forget(self, key: tuple[str, str]) -> None:
         old = self._files.pop(key, None)

@@ -7,7 +7,7 @@ read again at each such request, its scenes only when the source's revision has 
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 import numpy as np
@@ -23,6 +23,8 @@ KEPT_S = 8  # under the 10 s after which closed tiles must be closed: a request 
 MAX_SOURCES = 200
 MAX_KEPT_SCENES = 200_000  # of all sources together, about 100 MB
 MAX_SCENES = 50_000  # of one source; larger ones are asked of the database at each tile
+# A layer larger than this is first narrowed to a tile this many zooms above, kept for its neighbours.
+SMALL, NEAR, MAX_PARTS = 200, 5, 200
 
 clock = time.monotonic
 
@@ -48,11 +50,27 @@ class _Layer:
 
     entries: list[_Entry]
     boxes: np.ndarray  # (4, n)
+    # Of large layers, the parts that neighbouring tiles share.
+    parts: dict[tuple[int, int, int], "_Layer"] = field(default_factory=dict)
 
-    def over(self, box: geo.BBox) -> list[_Entry]:
+    def over(self, z: int, x: int, y: int) -> list[_Entry]:
+        """The scenes whose box meets the tile's, in the layer's order."""
+        layer = self if len(self.entries) <= SMALL or z < NEAR else self._part(z - NEAR, x >> NEAR, y >> NEAR)
+        return [layer.entries[k] for k in layer._hits(scenes.box_around(z, x, y))]
+
+    def _part(self, z: int, x: int, y: int) -> "_Layer":
+        part = self.parts.get((z, x, y))
+        if part is None:
+            hits = self._hits(scenes.box_around(z, x, y))
+            part = _Layer([self.entries[k] for k in hits], self.boxes[:, hits])
+            if len(self.parts) >= MAX_PARTS:
+                self.parts.clear()
+            self.parts[(z, x, y)] = part
+        return part
+
+    def _hits(self, box: geo.BBox) -> np.ndarray:
         west, south, east, north = self.boxes
-        hits = np.flatnonzero((west <= box[2]) & (east >= box[0]) & (south <= box[3]) & (north >= box[1]))
-        return [self.entries[k] for k in hits]
+        return np.flatnonzero((west <= box[2]) & (east >= box[0]) & (south <= box[3]) & (north >= box[1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +144,7 @@ def shown(known: Known, z: int, x: int, y: int, day: scenes.Day, band: str = "")
         found = [_Entry(*row) for row in scenes.rows_for_tile(source, z, x, y, day)]
     else:
         layer = known.layers.get(day)
-        found = layer.over(scenes.box_around(z, x, y)) if layer else []
+        found = layer.over(z, x, y) if layer else []
     pictures = (entry.as_shown(band) for entry in found)
     return Shown(tuple(each for each in pictures if each), source.offset_east_m, source.offset_north_m)
 

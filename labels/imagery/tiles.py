@@ -3,7 +3,6 @@
 import hashlib
 import io
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -92,7 +91,7 @@ def _from_blocks(shown: scenes.Shown, z: int, x: int, y: int, wanted: Wanted) ->
     if shown.offset_east_m or shown.offset_north_m:
         return None
     for scene in shown.scenes[: decoding.MAX_SCENES]:
-        path = Path(settings.MEDIA_ROOT) / scene.path
+        path = f"{settings.MEDIA_ROOT}/{scene.path}"
         try:
             file = blocks.kept.get(path, scene.sha256)
             coverage = file.coverage(z, x, y)
