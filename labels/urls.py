@@ -18,6 +18,7 @@ from labels.views import (
     releases,
     reliability,
     review,
+    tiles,
     uploads,
 )
 
@@ -61,7 +62,7 @@ urlpatterns = [
     path("p/<slug:project>/areas/outlines", register_map.area_outlines, name="area_outlines"),
     path("p/<slug:project>/areas/new/", areas.area_layer_new, name="area_layer_new"),
     # imagery
-    path("imagery/<uuid:source>/<int:z>/<int:x>/<int:y>", imagery.tile, name="tile"),
+    path("imagery/<uuid:source>/<int:z>/<int:x>/<int:y>", tiles.tile, name="tile"),
     path("p/<slug:project>/imagery/", imagery.imagery, name="imagery"),
     path("p/<slug:project>/imagery/new/", imagery.imagery_new, name="imagery_new"),
     path("p/<slug:project>/imagery/sources/<uuid:source>/", imagery_sources.imagery_source, name="imagery_source"),

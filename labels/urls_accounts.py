@@ -3,11 +3,11 @@
 from django.contrib.auth import views as auth_views
 from django.urls import path
 
-from labels.views import people
+from labels.views import people, tiles
 
 urlpatterns = [
     path("login/", auth_views.LoginView.as_view(redirect_authenticated_user=True), name="login"),
-    path("logout/", auth_views.LogoutView.as_view(), name="logout"),
+    path("logout/", tiles.SignOut.as_view(), name="logout"),
     path(
         "password/",
         auth_views.PasswordChangeView.as_view(success_url="/"),

@@ -2,15 +2,15 @@
 
 import hashlib
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from itertools import groupby
 from typing import Literal, TypedDict
 
 from django.contrib.gis.db.models.functions import Intersection
 from django.contrib.gis.geos import GEOSGeometry, MultiPolygon, Point, Polygon
-from django.db.models import F, FilteredRelation, Q, QuerySet
+from django.db.models import F, Q
 from django.urls import reverse
 
 from labels import geo, looking
@@ -21,6 +21,7 @@ from labels.models.imagery import MAX_OFFSET_M
 
 # A capture date, "unknown" for pictures without one, None for whatever is newest.
 Day = date | Literal["unknown"] | None
+MAX_ROWS = 200  # pictures asked of the database for one tile; it shows the uppermost 40
 
 
 @dataclass(frozen=True)
@@ -39,58 +40,38 @@ class Shown:
     offset_east_m: float = 0
     offset_north_m: float = 0
 
-    @property
+    @cached_property
     def version(self) -> str:
         """Changes whenever the pixels may."""
         parts = [scene.sha256 for scene in self.scenes] + [f"{self.offset_east_m} {self.offset_north_m}"]
         return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
 
 
-def rows_for_tile(sources: QuerySet[ImagerySource], z: int, x: int, y: int, day: Day) -> list[dict]:
-    """The source with the scenes that may show on a tile, newest first, in one query; a row without scene if none do.
-
-    Takes a queryset so that the asker can add the person's role to the same query.
-    """
-    of_day = Q(scenes__footprint__bboverlaps=_box_around(z, x, y)) & _of_day(day, "scenes__")
-    covering = sources.annotate(covering=FilteredRelation("scenes", condition=of_day))
-    covering = covering.order_by(F("covering__captured_on").desc(nulls_last=True), "-covering__pk")
-    extra = ["role"] if "role" in covering.query.annotations else []
-    return list(
-        covering.values(
-            "may_view",
-            "may_cache",
-            "rights_expire_on",
-            "offset_east_m",
-            "offset_north_m",
-            "covering__path",
-            "covering__sha256",
-            *extra,
-        )
-    )
+# Columns of a scene that say where its pixels are.
+FILES = ("path", "sha256", "false_colour_path", "false_colour_sha256")
 
 
-def shown(rows: list[dict]) -> Shown:
-    """What the rows of `rows_for_tile` show."""
-    if not rows:
-        return Shown()
-    scenes = [ShownScene(row["covering__path"], row["covering__sha256"]) for row in rows if row["covering__path"]]
-    return Shown(tuple(scenes), rows[0]["offset_east_m"], rows[0]["offset_north_m"])
+def rows_for_tile(source: ImagerySource, z: int, x: int, y: int, day: Day) -> list[tuple]:
+    """`FILES` of the scenes that may show on a tile, the newest on top: for sources too large for `index`."""
+    box = Polygon.from_bbox(box_around(z, x, y))
+    box.srid = 4326
+    found = Scene.objects.filter(_of_day(day), source=source, footprint__bboverlaps=box)
+    found = found.order_by(F("captured_on").desc(nulls_last=True), "-pk")
+    return list(found.values_list(*FILES)[:MAX_ROWS])
 
 
-def _of_day(day: Day, prefix: str = "") -> Q:
+def _of_day(day: Day) -> Q:
     if day is None:
         return Q()
-    return Q(**{f"{prefix}captured_on__isnull": True}) if day == "unknown" else Q(**{f"{prefix}captured_on": day})
+    return Q(captured_on__isnull=True) if day == "unknown" else Q(captured_on=day)
 
 
-def _box_around(z: int, x: int, y: int) -> Polygon:
+def box_around(z: int, x: int, y: int) -> geo.BBox:
     """The tile and a margin: its pictures may lie off the ground by the largest offset a source can have."""
     west, south, east, north = geo.tile_bounds(z, x, y)
     per_lon, per_lat = metres_per_degree(max(abs(south), abs(north)))
     dx, dy = MAX_OFFSET_M / per_lon, MAX_OFFSET_M / per_lat
-    box = Polygon.from_bbox((max(-180, west - dx), max(-90, south - dy), min(180, east + dx), min(90, north + dy)))
-    box.srid = 4326
-    return box
+    return max(-180, west - dx), max(-90, south - dy), min(180, east + dx), min(90, north + dy)
 
 
 class DatedImage(TypedDict):
@@ -148,17 +129,15 @@ def _dated_image(scenes: list[Scene], lon: float, lat: float, radius_m: float) -
         scene_sha256s=[scene.sha256 for scene in scenes],
         has_false_colour=bool(scenes) and all(scene.false_colour_path for scene in scenes),
         offset_m=[source.offset_east_m, source.offset_north_m],
-        tiles=tile_url(source, first.captured_on or "unknown", scenes),
+        tiles=tile_url(source, first.captured_on or "unknown"),
     )
 
 
-def tile_url(source: ImagerySource, day: Day, scenes: Iterable[Scene]) -> str:
-    """The address of the source's tiles at a date, with {z}, {x} and {y}. Its version lets browsers keep tiles."""
+def tile_url(source: ImagerySource, day: Day) -> str:
+    """The address of the source's tiles at a date, with {z}, {x} and {y}. Its revision lets browsers keep tiles."""
     base = reverse("labels:tile", args=[source.uuid, 0, 0, 0]).removesuffix("/0/0/0")
-    files = tuple(ShownScene(scene.path, scene.sha256) for scene in scenes)
-    version = Shown(files, source.offset_east_m, source.offset_north_m).version
     wanted = f"date={day}&" if day else ""
-    return f"{base}/{{z}}/{{x}}/{{y}}?{wanted}v={version}"
+    return f"{base}/{{z}}/{{x}}/{{y}}?{wanted}v={source.revision}"
 
 
 def footprint_of(source: ImagerySource, day: Day) -> MultiPolygon:

@@ -1,94 +1,28 @@
-"""Tiles of imagery sources, the list of sources, and the page that takes pictures in."""
+"""The list of imagery sources, and the page that takes pictures in."""
 
-from datetime import date
 from pathlib import Path
-from uuid import UUID
 
 from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.db.models import Count, OuterRef, Subquery, Sum
 from django.db.models.functions import Coalesce
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template import TemplateDoesNotExist
 from django.template.loader import get_template
-from django.utils.cache import get_conditional_response, patch_vary_headers
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_safe
 
-from labels import access, jobs
+from labels import jobs
 from labels.errors import BadInput
-from labels.imagery import loading, rights, scenes, tiles
+from labels.imagery import loading, rights
 from labels.imagery.opening import is_tiff
 from labels.models import ImagerySource, Job, Project, ProviderDate, Scene
 from labels.views.doors import in_project
 
 N_LISTED = 100  # scenes of one source on the page
 PROVIDER_TEMPLATE = "labels/_provider.html"  # of a source whose pictures come from elsewhere, as `source`
-
-
-@require_safe
-def tile(request: HttpRequest, source: UUID, z: int, x: int, y: int) -> HttpResponse:
-    """One tile, for members. The header X-Imagery says how much of it is imagery: none, partial, full; or missing.
-
-    Three queries with the session and the person: the role, the rights and the pictures come in one.
-    """
-    day = _day(request.GET.get("date"))
-    try:
-        tiles.check_address(z, x, y)
-    except tiles.NoSuchTile:
-        raise Http404 from None
-    mine = access.with_role(ImagerySource.objects.filter(uuid=source), request.user)
-    rows = scenes.rows_for_tile(mine, z, x, y, day)
-    if not rows or not access.role_may(rows[0]["role"], tile.action):
-        raise Http404
-    if not rights.is_viewable(rows[0]["may_view"], rows[0]["rights_expire_on"]):
-        raise Http404
-    return _answer(request, scenes.shown(rows), (z, x, y), may_keep=rows[0]["may_cache"])
-
-
-tile.action = "view_tile"
-
-
-def _day(text: str | None) -> scenes.Day:
-    if text is None or text == "unknown":
-        return text
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise Http404 from None
-
-
-def _answer(request: HttpRequest, shown: scenes.Shown, address: tuple[int, int, int], may_keep: bool) -> HttpResponse:
-    etag = tiles.etag(shown, *address)
-    unchanged = get_conditional_response(request, etag=etag)
-    response = _with_caching(unchanged, request, etag, may_keep) if unchanged else None
-    if response:
-        return response
-    try:
-        found = tiles.render(shown, *address)
-    except tiles.PictureMissing as error:
-        gone = HttpResponse(str(error), status=404, content_type="text/plain")
-        gone.headers["X-Imagery"], gone.headers["Cache-Control"] = "missing", "no-store"
-        return gone
-    response = HttpResponse(found.content, content_type=found.content_type)
-    response.headers["X-Imagery"] = found.imagery
-    return _with_caching(response, request, etag, may_keep)
-
-
-def _with_caching(response: HttpResponse, request: HttpRequest, etag: str, may_keep: bool) -> HttpResponse:
-    """Only the person's own browser may keep a tile, and only for the session it was asked in.
-
-    An address with a version (scenes.tile_url) never changes its pixels and is kept for a day; others ask each time
-    and get a 304. A source that may not be cached is not kept at all.
-    """
-    lasting = "private, max-age=86400" if "v" in request.GET else "private, no-cache"
-    response.headers["Cache-Control"] = lasting if may_keep else "private, no-store"
-    if may_keep:
-        response.headers["ETag"] = etag
-    patch_vary_headers(response, ["Cookie"])
-    return response
 
 
 @require_safe

@@ -200,16 +200,20 @@ def test_only_the_persons_browser_may_keep_a_tile(load, client_of, annotator):
     response = browser.get(url(source, *address(*INSIDE)))
     assert response["Cache-Control"] == "private, no-cache"
     assert "Cookie" in response["Vary"]
-    assert "max-age=86400" in browser.get(url(source, *address(*INSIDE), v="1"))["Cache-Control"]
+    now = type(source).objects.get().revision
+    assert "max-age=86400" in browser.get(url(source, *address(*INSIDE), v=now))["Cache-Control"]
+    for other in (now - 1, now + 1, "0e1", "x" * 30):
+        assert browser.get(url(source, *address(*INSIDE), v=other))["Cache-Control"] == "private, no-cache"
     type(source).objects.update(may_cache=False)
-    response = browser.get(url(source, *address(*INSIDE), v="1"))
+    response = browser.get(url(source, *address(*INSIDE), v=now))
     assert response["Cache-Control"] == "private, no-store"
     assert "ETag" not in response
 
 
-def test_a_tile_costs_three_queries(load, client_of, annotator, django_assert_num_queries):
+def test_a_tile_without_a_decision_costs_three_queries(load, client_of, annotator, django_assert_num_queries):
     source = load()
     browser = client_of(annotator)
+    browser.get(url(source, *address(*INSIDE)))
     for query in ({}, {"date": "2020-01-01"}, {"date": "unknown"}):
         with django_assert_num_queries(3):
             browser.get(url(source, *address(*INSIDE), **query))
