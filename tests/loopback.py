@@ -12,8 +12,8 @@ from PIL import Image
 
 def picture(shade: int = 100, *, form: str = "JPEG", side: int = 256, alpha: int | None = None) -> bytes:
     """A tile with something on it."""
-    values = np.random.default_rng(shade).integers(0, 255, (side, side, 3)).astype("uint8")
-    image = Image.fromarray(values)
+    values = np.random.default_rng(shade).integers(0, 255, (32, 32, 3)).astype("uint8")
+    image = Image.fromarray(values).resize((side, side), Image.Resampling.BICUBIC)
     if alpha is not None:
         image.putalpha(
             Image.fromarray(np.where(np.arange(side)[None] < side // 2, alpha, 255).repeat(side, 0).astype("uint8"))
