@@ -223,6 +223,15 @@ UPLOAD_LIMIT_REGISTER = env.number("UPLOAD_LIMIT_REGISTER", 200 * 1024 * 1024)
 UPLOAD_LIMIT_IMAGERY = env.number("UPLOAD_LIMIT_IMAGERY", 4 * 1024 * 1024 * 1024)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 
+# Providers of imagery are asked at public https addresses only; these host:port entries may also be asked without TLS, at
+# another port or in a network of our own (the demonstration's provider is one).
+IMAGERY_ALLOWED_HOSTS = env.words("IMAGERY_ALLOWED_HOSTS")
+# How much disk their tiles may fill (bytes), and for how many days they are kept.
+PROVIDER_CACHE_BYTES = env.number("PROVIDER_CACHE_BYTES", 5 * 1024 * 1024 * 1024)
+PROVIDER_CACHE_DAYS = env.number("PROVIDER_CACHE_DAYS", 30)
+# Threads of one web process that may wait for providers at the same time: fewer than it has.
+PROVIDER_THREADS = env.number("PROVIDER_THREADS", 3)
+
 # How long a unit stays with the annotator it was handed to (seconds).
 LEASE_S = env.number("LEASE_S", 600)
 # Seconds without a heartbeat after which a running job is sent again.

@@ -17,7 +17,7 @@ def payload(unit: SampleUnit) -> dict:
     lon, lat = told.point.x, told.point.y
     period = rules.report_period(told.observed_on, told.date_precision)
     ends = period[1].isoformat() if period else None
-    images = images_at(audit.project, lon, lat, unit.search_radius_m)
+    images = images_at(audit.project, lon, lat, unit.search_radius_m, may_ask=True)
     return {
         "unit": str(unit.uuid),
         "point": [lon, lat],

@@ -5,6 +5,7 @@ import labels.demonstration.loading_jobs
 import labels.duplicates
 import labels.editions
 import labels.imagery.loading
+import labels.imagery.providers.downloads
 import labels.ingest.areas
 import labels.ingest.registers
 import labels.releases.making  # noqa: F401

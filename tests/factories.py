@@ -133,3 +133,10 @@ def make_scene(source: ImagerySource, *, footprint: MultiPolygon, captured_on: d
         "size_bytes": 1000,
     }
     return Scene.objects.create(**values | fields)
+
+
+def make_provider(project: Project, address: str, *, kind: str = "xyz", key: str = "", **fields) -> ImagerySource:
+    """A provider's source in a project that lets our server ask; what it offers is not asked yet."""
+    project.imagery_policy = "through_server"
+    project.save(update_fields=["imagery_policy"])
+    return make_source(project, kind=kind, address=address, access_key=key, **fields)

@@ -26,7 +26,7 @@ from labels.demonstration.registers import Truth
 from labels.demonstration.terrain import CELL_DEG, Mine
 from labels.errors import Conflict, NotAllowed
 from labels.imagery.choosing import default_pair
-from labels.imagery.scenes import images_at
+from labels.imagery.scenes import DatedImage, images_at
 from labels.models import Adjudication, Assignment, Audit, GoldAnswer, Job, Project, Review, SampleUnit, Scene
 from labels.models.reviews import MineType, UnsureReason, Verdict
 
@@ -203,7 +203,7 @@ class RecordWork(Work):
         period = rules.report_period(unit.observation.observed_on, unit.observation.date_precision)
         zoom = FINE_ZOOM if radius_m <= 1000 else COARSE_ZOOM
         return _images(
-            images_at(self.audit.project, point.x, point.y, radius_m),
+            _own_images(self.audit.project, point.x, point.y, radius_m),
             period[1].isoformat() if period else None,
             bounds,
             zoom,
@@ -220,7 +220,7 @@ class RecordWork(Work):
         period = rules.report_period(told.observed_on, told.date_precision)
         shares = [
             image["share_covered"]
-            for image in images_at(self.audit.project, point.x, point.y, unit.search_radius_m)
+            for image in _own_images(self.audit.project, point.x, point.y, unit.search_radius_m)
             if image["resolution_m"] <= rules.USEFUL_RESOLUTION_M
             and not rules.predates_report(date.fromisoformat(image["captured_on"]), period)
         ]
@@ -263,6 +263,11 @@ class RecordWork(Work):
         workflow.record_adjudication(unit, _person("adjudicator"), decision)
 
 
+def _own_images(project: Project, lon: float, lat: float, radius_m: float) -> list[DatedImage]:
+    """The simulated annotators look at the pictures they were drawn for, whatever the provider shows of them."""
+    return [image for image in images_at(project, lon, lat, radius_m) if not image["key"]]
+
+
 class CellWork(Work):
     """The search of grid cells for mines that no register lists."""
 
@@ -272,7 +277,7 @@ class CellWork(Work):
                 yield unit, username
 
     def record(self, unit: SampleUnit, person, uuid: UUID, answer: Answer) -> None:
-        found = images_at(self.audit.project, *geo.grid_cell_centre(unit.grid_cell), CELL_REACH_M)
+        found = _own_images(self.audit.project, *geo.grid_cell_centre(unit.grid_cell), CELL_REACH_M)
         fine = [image for image in found if image["resolution_m"] <= rules.USEFUL_RESOLUTION_M]
         if not fine:
             answer = _unsure(UnsureReason.TOO_COARSE, answer)

@@ -126,7 +126,7 @@ def _load(job: RunningJob, source: ImagerySource, file: dict, acquired: date | N
     job.begin(f"{label}: {STAGES['check']}"[:100])
     path = Path(settings.MEDIA_ROOT) / file["path"] if job.parameters["are_uploads"] else Path(file["path"])
     roots = _roots(job, file["path"])
-    return add_picture(job, source, path, roots, name=file["name"], acquired=acquired, report=_reporter(job, label))
+    return add_picture(job, source, path, roots, name=file["name"], acquired=acquired, report=reporter(job, label))
 
 
 def add_picture(
@@ -180,7 +180,7 @@ def _known(source: ImagerySource, original: Original, acquired: date | None) -> 
     return "dated", scene
 
 
-def _reporter(job: RunningJob, label: str):
+def reporter(job: RunningJob, label: str):
     last = {"stage": None}
 
     def report(stage: str, n_done: int, n_total: int | None) -> None:

@@ -3,7 +3,7 @@
 from labels.models.areas import ReferenceArea, ReferenceLayer
 from labels.models.audits import Assignment, Audit, Exposure, SampleUnit
 from labels.models.doubts import DuplicateDecision, DuplicatePair, RecordFlag
-from labels.models.imagery import ImagerySource, ProviderDate, Scene
+from labels.models.imagery import CaptureLookup, ImagerySource, ProviderDate, Scene
 from labels.models.jobs import Job
 from labels.models.projects import AccessRecord, Invitation, Membership, Project
 from labels.models.registers import (
@@ -25,6 +25,7 @@ __all__ = [
     "Adjudication",
     "Assignment",
     "Audit",
+    "CaptureLookup",
     "DuplicateDecision",
     "DuplicatePair",
     "Edition",

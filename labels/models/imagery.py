@@ -179,3 +179,29 @@ class ProviderDate(models.Model):
 
     def __str__(self):
         return f"{self.source_id} {self.key}"
+
+
+class CaptureLookup(models.Model):
+    """When a release's picture of a coarse tile was taken, as its provider answered once.
+
+    Releases of one mosaic are published on a day and made of pictures of many; a row without a date is the answer that
+    the provider does not know.
+    """
+
+    # Coarser than any search disc: the provider is asked for the middle of such a tile, never for a site.
+    ZOOM = 13
+
+    date = models.ForeignKey(ProviderDate, models.CASCADE, related_name="lookups")
+    x = models.PositiveIntegerField()
+    y = models.PositiveIntegerField()
+    captured_on = models.DateField(null=True)
+    resolution_m = models.FloatField(null=True)
+    asked_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        verbose_name = _("capture date of a release")
+        verbose_name_plural = _("capture dates of releases")
+        constraints = [models.UniqueConstraint(fields=["date", "x", "y"], name="capture_lookup_once")]
+
+    def __str__(self):
+        return f"{self.date_id} {self.captured_on or ''}".strip()
