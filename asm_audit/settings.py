@@ -216,6 +216,8 @@ STORAGES = {
 
 # Uploads, prepared imagery and releases. Never served by path: only views that ask labels.access read it.
 MEDIA_ROOT = env.text("MEDIA_ROOT", str(BASE_DIR / "media"))
+# Where an operator puts pictures for the admins of a project to register: in a folder of the project's short name.
+IMAGERY_FOLDER = env.text("IMAGERY_FOLDER", "")
 FILE_UPLOAD_PERMISSIONS = 0o600
 FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o700
 # Largest register a person may upload in the browser, and the largest image (bytes).

@@ -1,42 +1,31 @@
 """Taking pictures in: the job that checks and prepares each file and adds it to its source."""
 
-import hashlib
-import os
-import shutil
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from django.conf import settings
-from django.contrib.gis.geos import GEOSException, MultiPolygon, Polygon
 from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import UploadedFile
-from django.db import transaction
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from labels.errors import BadInput
-from labels.imagery import rights, sandbox
+from labels.imagery import publishing, rights, sandbox, server_folder, stages
 from labels.imagery.opening import ImageRefused, check_magic, checked_path
-from labels.imagery.preparation import SAMPLE_PX
+from labels.imagery.publishing import Original, publish
+from labels.imagery.stages import Marks
+from labels.imagery.wishes import Wish, wish
+from labels.imagery.work_folder import work_folder
 from labels.jobs import RunningJob, work
 from labels.models import ImagerySource, Job, Project, Scene
 
 UPLOADS = "uploads"
-MAX_CORNERS = 20_000
-FREE_BYTES = 256 * 2**20
 STAGES = {"check": gettext_lazy("check"), "warp": gettext_lazy("warp"), "write": gettext_lazy("write")}
-
-
-@dataclass(frozen=True)
-class Original:
-    """A file as a person gave it."""
-
-    path: Path
-    name: str
-    sha256: str
 
 
 def slug_of(name: str) -> str | None:
@@ -81,14 +70,29 @@ def stated_date(text: str | None) -> date | None:
 
 
 def parameters(
-    source: ImagerySource, files: list[tuple[str, str]], *, acquired: date | None, are_uploads: bool = False
+    source: ImagerySource,
+    files: list[tuple[str, str]],
+    *,
+    acquired: date | None,
+    are_uploads: bool = False,
+    are_registered: bool = False,
+    bands: str = "",
+    stretch: str = "",
 ) -> dict:
-    """The parameters of a job that loads files, given as (path, name)."""
+    """The parameters of a job that loads files, given as (path, name).
+
+    Paths of uploads are inside MEDIA_ROOT, those of registered files inside the project's folder on the server.
+    `bands` and `stretch` are words as `wishes.wish` reads them; BadInput where it cannot.
+    """
+    wish(bands, stretch)
     return {
         "source": source.pk,
         "files": [{"path": path, "name": name[:255]} for path, name in files],
         "acquired": acquired.isoformat() if acquired else None,
         "are_uploads": are_uploads,
+        "are_registered": are_registered,
+        "bands": bands,
+        "stretch": stretch,
     }
 
 
@@ -103,12 +107,13 @@ def load_imagery(job: RunningJob) -> dict:
     source = ImagerySource.objects.get(pk=job.parameters["source"], project=job.job.project_id)
     acquired = stated_date(job.parameters["acquired"])
     outcomes: dict[str, list[str]] = {"created": [], "dated": [], "unchanged": []}
-    refused = []
+    refused, notes = [], []
     for number, file in enumerate(job.parameters["files"], start=1):
         label = f"{number}/{len(job.parameters['files'])} {file['name']}"
         try:
             outcome, scene = _load(job, source, file, acquired, label)
             outcomes[outcome].append(str(scene.uuid))
+            notes += [f"{file['name']}: {note}" for note in publishing.notes(scene)]
         except ImageRefused as error:
             refused.append(f"{file['name']}: {error}")
     if refused:
@@ -118,15 +123,36 @@ def load_imagery(job: RunningJob) -> dict:
             raise BadInput(_("%(loaded)d of %(files)d files were loaded. Refused: %(refused)s") % told)
         raise BadInput(_("Refused: %(refused)s") % told)
     _forget_uploads(job)
-    return outcomes | {"source": source.slug}
+    return outcomes | {"source": source.slug, "notes": notes}
 
 
 def _load(job: RunningJob, source: ImagerySource, file: dict, acquired: date | None, label: str) -> tuple[str, Scene]:
     """What became of one file (created, dated or unchanged), and its scene."""
     job.begin(f"{label}: {STAGES['check']}"[:100])
-    path = Path(settings.MEDIA_ROOT) / file["path"] if job.parameters["are_uploads"] else Path(file["path"])
-    roots = _roots(job, file["path"])
-    return add_picture(job, source, path, roots, name=file["name"], acquired=acquired, report=reporter(job, label))
+    root = _root(job, file["path"])
+    return add_picture(
+        job,
+        source,
+        (Path(settings.MEDIA_ROOT) if job.parameters["are_uploads"] else root) / file["path"],
+        [root],
+        name=file["name"],
+        acquired=acquired,
+        report=reporter(job, label),
+        wish=wish(job.parameters.get("bands", ""), job.parameters.get("stretch", "")),
+        has_sidecars=not job.parameters["are_uploads"],
+    )
+
+
+def _root(job: RunningJob, path: str) -> Path:
+    """The folder that a file must lie in: an upload in our own, a command's where its operator keeps it."""
+    if job.parameters["are_uploads"]:
+        return Path(settings.MEDIA_ROOT) / UPLOADS
+    if job.parameters.get("are_registered"):
+        folder = server_folder.folder_of(job.job.project)
+        if folder is None:
+            raise BadInput(_("This server has no folder for pictures: its operator sets IMAGERY_FOLDER."))
+        return folder
+    return Path(path).resolve().parent
 
 
 def add_picture(
@@ -138,32 +164,55 @@ def add_picture(
     name: str,
     acquired: date | None,
     report: sandbox.Report,
+    wish: Wish = Wish(),  # noqa: B008  frozen
+    has_sidecars: bool = False,
 ) -> tuple[str, Scene]:
     """Check, prepare and publish one file that lies in one of the roots: (created, dated or unchanged; its scene).
 
-    `report` hears of the preparation's progress. Raises ImageRefused with the reason.
+    `report` hears of the preparation's progress. With `has_sidecars`, files beside it may say its capture date. Raises
+    ImageRefused with the reason.
     """
     path = checked_path(path, roots)
     check_magic(path)
-    original = Original(path, name, _sha256(path))
+    original = _read(path, name, report)
     outcome, scene = _known(source, original, acquired)
     if scene:
         return outcome, scene
-    folder = _work_folder(job)
+    with _room_said(name), work_folder(source.project_id, f"{source.pk} {original.sha256}") as folder:
+        publishing.forget_unfinished(source, folder)
+        answer = sandbox.prepare(
+            path=path,
+            roots=roots,
+            folder=folder,
+            report=report,
+            wish=wish,
+            has_sidecars=has_sidecars,
+            marks=Marks(folder, original.sha256, asdict(wish) | {"has_sidecars": has_sidecars, "name": path.name}),
+            check_original=original.check_unchanged,
+        )
+        return "created", publish(job, source, original, folder, answer, acquired)
+
+
+def _read(path: Path, name: str, report: sandbox.Report) -> Original:
+    n_bytes, before = path.stat().st_size, stages.identity(path)
+    sha256 = stages.sha256_of(path, lambda n_read: report("check", n_read, n_bytes))
+    original = Original(path, name, sha256, before)
+    original.check_unchanged()
+    return original
+
+
+@contextmanager
+def _room_said(name: str) -> Iterator[None]:
+    """A full disk as a sentence, before and while it is written to."""
     try:
-        answer = sandbox.prepare(path=path, roots=roots, folder=folder, report=report)
-        return "created", publish(job, source, original, folder / "prepared.tif", answer, acquired)
+        yield
+    except sandbox.NoRoom as error:
+        told = {"name": name, "needed": f"{error.needed / 1e9:.1f}", "free": f"{error.free / 1e9:.1f}"}
+        raise BadInput(
+            _("%(name)s needs %(needed)s GB of disk and %(free)s GB are free: free some space and try again.") % told
+        ) from error
     except OSError as error:
         raise BadInput(f"{name} could not be written: {error.strerror}.") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _roots(job: RunningJob, path: str) -> list[Path]:
-    """An upload lies in our own folder; a command's file where its operator keeps it."""
-    if job.parameters["are_uploads"]:
-        return [Path(settings.MEDIA_ROOT) / UPLOADS]
-    return [Path(path).resolve().parent]
 
 
 def _known(source: ImagerySource, original: Original, acquired: date | None) -> tuple[str, Scene | None]:
@@ -192,100 +241,7 @@ def reporter(job: RunningJob, label: str):
     return report
 
 
-def publish(
-    job: RunningJob, source: ImagerySource, original: Original, prepared: Path, answer: dict, acquired: date | None
-) -> Scene:
-    """Move the prepared file to its place, then write the row; without the row the file goes too."""
-    scene = _described(source, original, prepared, answer, acquired)
-    target = Path(settings.MEDIA_ROOT) / scene.path
-    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    prepared.chmod(0o600)
-    _sync(prepared)
-    prepared.replace(target)
-    _sync(target.parent)
-    try:
-        with transaction.atomic():
-            job.still_mine()
-            scene.job = job.job
-            scene.save(force_insert=True)
-    except BaseException:
-        target.unlink(missing_ok=True)
-        raise
-    return scene
-
-
-def _described(source: ImagerySource, original: Original, prepared: Path, answer: dict, acquired: date | None) -> Scene:
-    """The row, from what the reading process answered: its types are checked, nothing else of it is believed."""
-    uuid: UUID = uuid4()
-    in_file = answer["captured_on"] and date.fromisoformat(answer["captured_on"])
-    known_by = (
-        Scene.DateKnownBy.STATED if acquired else Scene.DateKnownBy.FILE if in_file else Scene.DateKnownBy.UNKNOWN
-    )
-    return Scene(
-        uuid=uuid,
-        source=source,
-        path=f"imagery/{source.project_id}/{uuid}.tif",
-        original_name=original.name,
-        original_sha256=original.sha256,
-        sha256=_sha256(prepared),
-        footprint=footprint_from(answer["footprint"]),
-        captured_on=acquired or in_file or None,
-        captured_known_by=known_by,
-        resolution_m=float(answer["resolution_m"]),
-        min_zoom=int(answer["min_zoom"]),
-        max_zoom=int(answer["max_zoom"]),
-        n_bands=int(answer["n_bands"]),
-        size_bytes=prepared.stat().st_size,
-        preparation=dict(answer["preparation"]),
-    )
-
-
-def footprint_from(polygons: list) -> MultiPolygon:
-    """The traced outline without the stairs of its pixels."""
-    try:
-        traced = MultiPolygon([Polygon(*rings) for rings in polygons], srid=4326)
-    except (TypeError, ValueError, GEOSException) as error:
-        raise ImageRefused("The picture has no outline that can be kept.") from error
-    west, south, east, north = traced.extent
-    tolerance = max(east - west, north - south) / SAMPLE_PX
-    outline = _simple(traced, tolerance)
-    while outline.num_coords > MAX_CORNERS:
-        tolerance *= 2
-        outline = _simple(traced, tolerance)
-    return outline
-
-
-def _simple(traced: MultiPolygon, tolerance: float) -> MultiPolygon:
-    simple = traced.simplify(tolerance, preserve_topology=True)
-    simple = simple if simple.valid else simple.buffer(0)
-    polygons = [simple] if isinstance(simple, Polygon) else list(simple)
-    return MultiPolygon(polygons, srid=4326)
-
-
-def _work_folder(job: RunningJob) -> Path:
-    """An empty folder beside the prepared files, so that the last step is a rename. A killed attempt's is cleared."""
-    folder = Path(settings.MEDIA_ROOT) / "imagery" / str(job.job.project_id) / f".work-{job.job.uuid}"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True, mode=0o700)
-    if shutil.disk_usage(folder).free < FREE_BYTES:
-        raise BadInput(_("The disk is nearly full: free some space and try again."))
-    return folder
-
-
 def _forget_uploads(job: RunningJob) -> None:
     if job.parameters["are_uploads"]:
         for file in job.parameters["files"]:
             default_storage.delete(file["path"])
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -1,179 +1,56 @@
 """Any GeoTIFF becomes a cloud-optimised one aligned with web tiles, 8 bit, one or three bands, with a mask. No Django.
 
-In stages: `make_plan` looks at the header and a sample of pixels, `warp` writes the pixels on the aligned grid by
-blocks, `write_cog` adds overviews and compresses, `describe` reads the result back. Memory stays flat: nothing is held
-but a block and GDAL's cache.
+`planning` has looked at the picture. `warp` writes its pixels on the aligned grid by blocks, `write_cog` adds overviews
+and compresses, `describe` reads the result back. Memory stays flat: nothing is held but a block and GDAL's cache.
 """
 
 import math
-from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from datetime import date
 from pathlib import Path
 
 import numpy as np
 import rasterio
-import rasterio.shutil
 from affine import Affine
-from rasterio.enums import ColorInterp, Resampling
+from rasterio.enums import Resampling
 from rasterio.features import shapes, sieve
 from rasterio.io import DatasetReader
-from rasterio.transform import from_origin
 from rasterio.vrt import WarpedVRT
-from rasterio.warp import transform
 from rasterio.windows import Window
 
-from labels.imagery import grid
-from labels.imagery.capture_date import capture_date
-from labels.imagery.opening import LON_LAT, ImageRefused, mercator_bounds
-from labels.local_plane import metres_per_degree
+from labels.imagery import gdal_copy, grid
+from labels.imagery.opening import ImageRefused
+from labels.imagery.planning import BLOCK_PX, SAMPLE_PX, Layer, Plan, Report
 
-BLOCK_PX = 512
 # Of tiles as they are sent: at 85 a view takes half as many bytes again, and shows no pit more.
 JPEG_QUALITY = 75
-SAMPLE_PX = 1024  # longest side of the sample that the stretch is taken from, and of the mask for the footprint
-STRETCH_PERCENTILES = (2, 98)
-# An 8-bit band that never exceeds this (a mask, a class map) would be seen as black.
-DARK_MAXIMUM = 15
-Report = Callable[[str, int, int | None], None]
+# Files of each layer in the work folder: colours, then false colour.
+WARPED = ("warped.tif", "warped-false-colour.tif")
+PREPARED = ("prepared.tif", "prepared-false-colour.tif")
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How one picture is to be prepared."""
+def warp(dataset: DatasetReader, plan: Plan, paths: list[Path], report: Report) -> None:
+    """Write each layer's pixels on the aligned grid: grey or colour, and alpha. Blocks without data are left out.
 
-    target: grid.AlignedGrid
-    # The blocks that hold the picture: column, row, width, height in the target's pixels.
-    extent: tuple[int, int, int, int]
-    # Bands of the original that are shown: one (grey) or three (red, green, blue), counted from 1.
-    bands: tuple[int, ...]
-    # What hides pixels: "alpha" (declared), "alpha_by_values", "mask", "nodata" or "" (nothing).
-    hidden_by: str
-    # Original value that becomes 0 and 255 for each shown band; empty when 8-bit values are kept.
-    stretch: tuple[tuple[float, float], ...]
-    is_palette: bool
-
-    @property
-    def transform(self) -> Affine:
-        pixel = grid.resolution(self.target.zoom)
-        return from_origin(self.target.bounds[0], self.target.bounds[3], pixel, pixel)
-
-
-def make_plan(dataset: DatasetReader) -> Plan:
-    bounds = mercator_bounds(dataset)
-    pixel = _mercator_pixel(dataset)
-    target = grid.aligned_grid(bounds, grid.zoom_for(pixel))
-    bands, hidden_by = _shown_bands(dataset)
-    is_palette = len(bands) == 1 and dataset.colorinterp[bands[0] - 1] == ColorInterp.palette
-    stretch = () if is_palette else _stretch(dataset, bands)
-    return Plan(target, _extent(bounds, target), bands, hidden_by, stretch, is_palette)
-
-
-def ground_resolution_m(dataset: DatasetReader) -> float:
-    """Metres on the ground of one pixel of the original at its centre: the root of the pixel's area."""
-    x, y = dataset.width / 2, dataset.height / 2
-    corners = [dataset.transform @ place for place in ((x, y), (x + 1, y), (x, y + 1))]
-    lons, lats = transform(dataset.crs, LON_LAT, *zip(*corners, strict=True))
-    east, north = metres_per_degree(lats[0])
-    (ax, ay), (bx, by) = (((lons[k] - lons[0]) * east, (lats[k] - lats[0]) * north) for k in (1, 2))
-    return math.sqrt(abs(ax * by - ay * bx))
-
-
-def _mercator_pixel(dataset: DatasetReader) -> float:
-    """Mercator metres of the finer side of a pixel at the picture's centre: no detail is to be lost."""
-    x, y = dataset.width / 2, dataset.height / 2
-    corners = [dataset.transform @ place for place in ((x, y), (x + 1, y), (x, y + 1))]
-    xs, ys = transform(dataset.crs, "EPSG:3857", *zip(*corners, strict=True))
-    return min(math.hypot(xs[k] - xs[0], ys[k] - ys[0]) for k in (1, 2))
-
-
-def _extent(bounds: grid.Bounds, target: grid.AlignedGrid) -> tuple[int, int, int, int]:
-    pixel = grid.resolution(target.zoom)
-    left = math.floor((bounds[0] - target.bounds[0]) / pixel) // BLOCK_PX * BLOCK_PX
-    top = math.floor((target.bounds[3] - bounds[3]) / pixel) // BLOCK_PX * BLOCK_PX
-    right = min(target.width, math.ceil((bounds[2] - target.bounds[0]) / pixel))
-    bottom = min(target.height, math.ceil((target.bounds[3] - bounds[1]) / pixel))
-    return max(0, left), max(0, top), right - max(0, left), bottom - max(0, top)
-
-
-def _shown_bands(dataset: DatasetReader) -> tuple[tuple[int, ...], str]:
-    """The bands to show and what hides pixels."""
-    roles = list(dataset.colorinterp)
-    hidden_by = _hidden_by(dataset)
-    colours = [role for role in range(1, dataset.count + 1) if roles[role - 1] != ColorInterp.alpha]
-    if hidden_by == "alpha_by_values":
-        colours = colours[:-1]
-    if all(role in roles for role in (ColorInterp.red, ColorInterp.green, ColorInterp.blue)):
-        wanted = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
-        return tuple(roles.index(role) + 1 for role in wanted), hidden_by
-    return tuple(colours[:3] if len(colours) >= 3 else colours[:1]), hidden_by
-
-
-def _hidden_by(dataset: DatasetReader) -> str:
-    flags = {flag.name for flag in dataset.mask_flag_enums[0]}
-    if ColorInterp.alpha in dataset.colorinterp:
-        return "alpha"
-    if "nodata" in flags:
-        return "nodata"
-    if "per_dataset" in flags:
-        return "mask"
-    return "alpha_by_values" if _last_band_is_mask(dataset) else ""
-
-
-def _last_band_is_mask(dataset: DatasetReader) -> bool:
-    """Whether the second or fourth band, which declares nothing, holds only 0 and the type's largest value.
-
-    Many programs write RGBA without saying that the fourth band is alpha; a near-infrared band is never so.
+    The original is read once for all layers.
     """
-    kind = dataset.dtypes[-1]
-    if dataset.count not in (2, 4) or dataset.colorinterp[-1] != ColorInterp.undefined or kind[:4] != "uint":
-        return False
-    allowed = (0, np.iinfo(kind).max)
-    windows = (window for _, window in dataset.block_windows(dataset.count))
-    return all(np.isin(dataset.read(dataset.count, window=window), allowed).all() for window in windows)
-
-
-def _stretch(dataset: DatasetReader, bands: tuple[int, ...]) -> tuple[tuple[float, float], ...]:
-    sample = _sample(dataset, bands)
-    if sample.mask.all():
-        raise ImageRefused("The picture is empty: every pixel is nodata or transparent.")
-    if all(dataset.dtypes[band - 1] == "uint8" for band in bands):
-        dark = len(bands) == 1 and sample.max() <= DARK_MAXIMUM
-        return ((float(sample.min()), float(max(sample.max(), sample.min() + 1))),) if dark else ()
-    return tuple(_percentiles(values.compressed()) for values in sample)
-
-
-def _percentiles(values: np.ndarray) -> tuple[float, float]:
-    values = values[np.isfinite(values)]
-    if not values.size:
-        raise ImageRefused("A band of the picture is empty.")
-    low, high = np.percentile(values, STRETCH_PERCENTILES)
-    return (float(low), float(high)) if high > low else (float(low) - 1, float(low) + 1)
-
-
-def _sample(dataset: DatasetReader, bands: tuple[int, ...]) -> np.ma.MaskedArray:
-    shrink = max(1, max(dataset.width, dataset.height) / SAMPLE_PX)
-    shape = (len(bands), max(1, int(dataset.height / shrink)), max(1, int(dataset.width / shrink)))
-    sample = dataset.read(bands, out_shape=shape, masked=True)
-    if _hidden_by(dataset) == "alpha_by_values":
-        hidden = dataset.read(dataset.count, out_shape=shape[1:]) == 0
-        sample.mask = np.ma.getmaskarray(sample) | hidden
-    sample.mask = np.ma.getmaskarray(sample)
-    return sample
-
-
-def warp(dataset: DatasetReader, plan: Plan, path: Path, report: Report) -> None:
-    """Write the picture's pixels on the aligned grid: grey or colour, and alpha. Blocks without data are left out."""
     windows = list(_windows(plan.extent))
+    bands = tuple(dict.fromkeys(band for layer in plan.layers for band in layer.bands))
+    palette = _palette(dataset) if plan.is_palette else None
     is_empty = True
-    with WarpedVRT(dataset, **_vrt_options(dataset, plan)) as vrt, _open_warped(path, plan) as out:
-        alpha = vrt.count
-        palette = _palette(dataset) if plan.is_palette else None
+    with ExitStack() as stack:
+        vrt = stack.enter_context(WarpedVRT(dataset, **_vrt_options(dataset, plan)))
+        outs = [
+            stack.enter_context(_open_warped(path, plan, layer)) for path, layer in zip(paths, plan.layers, strict=True)
+        ]
         for number, window in enumerate(windows, start=1):
-            pixels = _eight_bit(vrt.read([*plan.bands, alpha], window=window), plan, palette)
-            if pixels[-1].any():
-                is_empty = False
-                out.write(_filled(pixels), window=window)
+            values = vrt.read([*bands, vrt.count], window=window)
+            for out, layer in zip(outs, plan.layers, strict=True):
+                rows = [*(bands.index(band) for band in layer.bands), -1]
+                pixels = _eight_bit(values[rows], layer, palette)
+                if pixels[-1].any():
+                    is_empty = False
+                    out.write(_filled(pixels) if plan.kind == "photograph" else _hidden_as_zero(pixels), window=window)
             report("warp", number, len(windows))
     if is_empty:
         raise ImageRefused("The picture is empty: every pixel is nodata or transparent.")
@@ -193,8 +70,8 @@ def _vrt_options(dataset: DatasetReader, plan: Plan) -> dict:
         "transform": plan.transform,
         "width": plan.target.width,
         "height": plan.target.height,
-        # Classes and palettes have no values in between.
-        "resampling": Resampling.nearest if plan.is_palette or _is_dark(dataset, plan) else Resampling.cubic,
+        # Classes have no values in between.
+        "resampling": Resampling.nearest if plan.kind == "classes" else Resampling.cubic,
         # A pixel is nodata when all its bands are: black water next to 0 as nodata stays.
         "UNIFIED_SRC_NODATA": "YES",
         "warp_mem_limit": 64,
@@ -206,12 +83,8 @@ def _vrt_options(dataset: DatasetReader, plan: Plan) -> dict:
     return options
 
 
-def _is_dark(dataset: DatasetReader, plan: Plan) -> bool:
-    return bool(plan.stretch) and dataset.dtypes[0] == "uint8"
-
-
-def _open_warped(path: Path, plan: Plan):
-    colours = 3 if plan.is_palette else len(plan.bands)
+def _open_warped(path: Path, plan: Plan, layer: Layer):
+    colours = 3 if plan.is_palette else len(layer.bands)
     return rasterio.open(
         path,
         "w",
@@ -243,7 +116,7 @@ def _palette(dataset: DatasetReader) -> np.ndarray:
     return table
 
 
-def _eight_bit(pixels: np.ndarray, plan: Plan, palette: np.ndarray | None) -> np.ndarray:
+def _eight_bit(pixels: np.ndarray, layer: Layer, palette: np.ndarray | None) -> np.ndarray:
     """Bands and alpha as 8 bits; a pixel is shown or hidden, never half."""
     values, alpha = pixels[:-1], pixels[-1]
     # The warper's alpha of a float or 16-bit picture is scaled to its type.
@@ -251,9 +124,9 @@ def _eight_bit(pixels: np.ndarray, plan: Plan, palette: np.ndarray | None) -> np
     if palette is not None:
         colours = palette[np.clip(values[0], 0, 255).astype("uint8")].transpose(2, 0, 1)
         return np.concatenate([colours[:3], ((colours[3] > 0) & shown)[None] * np.uint8(255)])
-    if plan.stretch:
+    if layer.stretch:
         shown = shown & np.isfinite(values).all(axis=0)
-        bands = zip(values, plan.stretch, strict=True)
+        bands = zip(values, layer.stretch, strict=True)
         values = np.stack([_stretched(band, low, high) for band, (low, high) in bands])
     return np.concatenate([values.astype("uint8"), shown[None] * np.uint8(255)])
 
@@ -261,6 +134,10 @@ def _eight_bit(pixels: np.ndarray, plan: Plan, palette: np.ndarray | None) -> np
 def _stretched(band: np.ndarray, low: float, high: float) -> np.ndarray:
     scaled = (np.nan_to_num(band.astype("float32")) - low) * (255 / (high - low))
     return np.clip(np.rint(scaled), 0, 255).astype("uint8")
+
+
+def _hidden_as_zero(pixels: np.ndarray) -> np.ndarray:
+    return pixels * (pixels[-1] > 0)
 
 
 def _filled(pixels: np.ndarray) -> np.ndarray:
@@ -298,22 +175,29 @@ def _nearest_in_row(shown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.where(has_any, nearest, here), has_any
 
 
-def write_cog(warped: Path, path: Path, plan: Plan) -> None:
-    """The aligned file: JPEG blocks of 256 px, a mask from the alpha band, overviews down to the coarsest tile."""
-    rasterio.shutil.copy(
+def write_cog(warped: Path, path: Path, plan: Plan, report: Report) -> None:
+    """The aligned file: blocks of 256 px, overviews down to the coarsest tile; hidden pixels by mask or alpha band.
+
+    Photographs are JPEG with a mask. Classes are deflated as they are, with an alpha band: JPEG would blur their edges
+    into values that mean something else, in up to three times the bytes (docs/imagery.md).
+    """
+    if plan.kind == "classes":
+        kind = {"compress": "DEFLATE", "level": "9", "resampling": "NEAREST", "overview_resampling": "NEAREST"}
+    else:
+        kind = {"compress": "JPEG", "quality": str(JPEG_QUALITY), "resampling": "AVERAGE"}
+        kind |= {"overview_resampling": "AVERAGE"}
+    gdal_copy.copy(
         warped,
         path,
         driver="COG",
+        told=lambda share: report("write", round(100 * share), 100),
         tiling_scheme="GoogleMapsCompatible",
-        zoom_level=plan.target.zoom,
-        aligned_levels=plan.target.n_levels,
-        compress="JPEG",
-        quality=JPEG_QUALITY,
-        resampling="AVERAGE",
-        overview_resampling="AVERAGE",
+        zoom_level=str(plan.target.zoom),
+        aligned_levels=str(plan.target.n_levels),
         sparse_ok="YES",  # without it every empty tile of the padding is written as a black one
         bigtiff="IF_SAFER",
         num_threads="1",  # a second one saves a tenth of the time for half as much work again
+        **kind,
     )
 
 
@@ -328,35 +212,49 @@ class Description:
     max_zoom: int
     n_bands: int
     captured_on: str | None
+    note: str
     preparation: dict
 
 
-def describe(original: DatasetReader, plan: Plan, path: Path) -> Description:
-    day = capture_date(_tags(original), date.today())  # noqa: DTZ011  a bound on impossible dates only
-    with rasterio.open(path, driver="GTiff") as prepared:
-        check_alignment(prepared, plan)
-        return Description(
-            footprint=footprint(prepared, plan.extent),
-            resolution_m=ground_resolution_m(original),
-            min_zoom=plan.target.min_zoom,
-            max_zoom=plan.target.zoom,
-            n_bands=prepared.count,
-            captured_on=day.isoformat() if day else None,
-            preparation={
-                "crs": original.crs.to_string()[:200],
-                "size_px": [original.width, original.height],
-                "dtype": original.dtypes[0],
-                "n_bands": original.count,
-                "bands": list(plan.bands),
-                "hidden_by": plan.hidden_by,
-                "stretch": [list(pair) for pair in plan.stretch],
-                "jpeg_quality": JPEG_QUALITY,
-            },
-        )
+def describe(paths: list[Path], plan: Plan, facts: dict) -> dict:
+    """What became of the picture; `facts` are those of the original that the check found."""
+    for path in paths:
+        with rasterio.open(path, driver="GTiff") as prepared:
+            check_alignment(prepared, plan)
+    with rasterio.open(paths[0], driver="GTiff") as prepared:
+        outline = footprint(prepared, plan.extent)
+    described = Description(
+        footprint=outline,
+        resolution_m=facts["resolution_m"],
+        min_zoom=plan.target.min_zoom,
+        max_zoom=plan.target.zoom,
+        n_bands=3 if plan.is_palette else len(plan.colours.bands),
+        captured_on=facts["captured"]["on"],
+        note=facts["captured"]["note"],
+        preparation=facts["original"]
+        | {
+            "bands": list(plan.colours.bands),
+            "hidden_by": plan.hidden_by,
+            "kind": plan.kind,
+            "stretch": [list(pair) for pair in plan.colours.stretch],
+            "captured": facts["captured"],
+        }
+        | ({"jpeg_quality": JPEG_QUALITY} if plan.kind == "photograph" else {"compression": "deflate"})
+        | _false_colour(plan),
+    )
+    return asdict(described)
 
 
-def as_json(description: Description) -> dict:
-    return asdict(description)
+def _false_colour(plan: Plan) -> dict:
+    if not plan.false_colour:
+        return {}
+    return {
+        "false_colour": {
+            "bands": list(plan.false_colour.bands),
+            "stretch": [list(pair) for pair in plan.false_colour.stretch],
+            "near_infrared_by": plan.near_infrared_by,
+        }
+    }
 
 
 def check_alignment(prepared: DatasetReader, plan: Plan) -> None:
@@ -365,13 +263,6 @@ def check_alignment(prepared: DatasetReader, plan: Plan) -> None:
         plan.transform, precision=1e-6
     ):
         raise ImageRefused("The prepared picture does not lie on the tile grid; please report the file.")
-
-
-def _tags(dataset: DatasetReader) -> dict[str, str]:
-    tags = dict(dataset.tags())
-    for namespace in ("IMAGERY", "EXIF"):
-        tags.update(dataset.tags(ns=namespace))
-    return tags
 
 
 def footprint(prepared: DatasetReader, extent: tuple[int, int, int, int]) -> list:

@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from labels import jobs
 from labels.errors import JobCancelled
-from labels.imagery import loading, sandbox
+from labels.imagery import loading, publishing, sandbox, stages
 from labels.models import ImagerySource, Job, Project, Scene
 from tests import rasters
 from tests.factories import make_scene, make_source, square
@@ -30,7 +30,7 @@ def test_a_file_becomes_a_scene_with_its_facts(project, tmp_path, settings):
     assert (scene.captured_on, scene.captured_known_by) == (date(2023, 4, 5), "stated")
     assert scene.path == f"imagery/{project.pk}/{scene.uuid}.tif"
     assert files_of(settings) == [f"{scene.uuid}.tif"]
-    assert loading._sha256(Path(settings.MEDIA_ROOT) / scene.path) == scene.sha256
+    assert stages.sha256_of(Path(settings.MEDIA_ROOT) / scene.path) == scene.sha256
     assert scene.resolution_m == pytest.approx((77.6 * 44.2) ** 0.5, rel=0.01)
     assert scene.job.state == Job.State.DONE
     assert scene.preparation["size_px"] == [61, 43]
@@ -199,6 +199,6 @@ def test_the_list_says_dates_rights_and_missing_files(project, lead, client_of):
 def test_a_footprint_has_few_corners():
     steps = [(x / 100 + dx, -x / 100) for x in range(1000) for dx in (0, 0.01)]
     stairs = [*steps, (10, -10), (0, -10), (0, 0)]
-    outline = loading.footprint_from([[stairs]])
+    outline = publishing.footprint_from([[stairs]])
     assert outline.num_coords < 40
     assert outline.area == pytest.approx(50, rel=0.02)

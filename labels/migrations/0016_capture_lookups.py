@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('labels', '0014_imagery_providers'),
+        ("labels", "0015_source_evidence"),
     ]
 
     operations = [
