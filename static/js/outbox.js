@@ -40,6 +40,11 @@ export class Outbox extends EventTarget {
     return all.filter((entry) => entry.owner === this.owner)
   }
 
+  /** What the server has not answered yet. */
+  async waiting() {
+    return (await this.entries()).filter((entry) => !entry.refused)
+  }
+
   async drop(number) {
     await this.run('readwrite', (store) => store.delete(number))
     this.changed()
@@ -52,7 +57,7 @@ export class Outbox extends EventTarget {
     clearTimeout(this.timer)
     try {
       for (;;) {
-        const entry = (await this.entries()).find((each) => !each.refused)
+        const entry = (await this.waiting())[0]
         if (!entry) break
         if (!(await this.send(entry))) return
       }

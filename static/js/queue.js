@@ -1,0 +1,101 @@
+// The units in hand: one on screen, three ready behind it, and the lease on the first.
+
+const N_AHEAD = 4
+
+export class Queue extends EventTarget {
+  /**
+   * `page` is what the server wrote into the page. `prefetch(unit)` gets a unit's opening view ready. `waiting()` tells
+   * what the server has not answered yet. Events: show (another unit is first), finished, signedOut, leaseLost.
+   */
+  constructor({ page, server, waiting, prefetch }) {
+    super()
+    Object.assign(this, { page, server, waiting, prefetch })
+    this.units = page.units // the first is on screen
+    this.judged = new Set() // ids of all units judged here: an answer on its way may still name one
+    this.fetching = null
+    this.isAskedAgain = false
+  }
+
+  get unit() {
+    return this.units[0]
+  }
+
+  /** The first unit was judged; tell whoever draws the next. */
+  judge(id) {
+    this.judged.add(id)
+    this.units = this.units.filter((each) => each.unit !== id)
+    this.start()
+  }
+
+  /** A unit comes back to be judged now. */
+  putBack(unit) {
+    this.judged.delete(unit.unit)
+    this.units = [unit, ...this.units.filter((each) => each.unit !== unit.unit)]
+    this.start()
+  }
+
+  start() {
+    this.tell('show')
+    if (this.unit) this.lease()
+    this.ahead()
+  }
+
+  /** Keep three units ready behind the one on screen, their opening views decoded. One run at a time. */
+  async ahead() {
+    this.isAskedAgain = true
+    this.fetching ??= (async () => {
+      while (this.isAskedAgain) {
+        this.isAskedAgain = false
+        if (this.units.length < N_AHEAD) await this.handOut()
+        await this.makeReady()
+      }
+      this.fetching = null
+    })()
+    return this.fetching
+  }
+
+  async makeReady() {
+    this.tell('ready')
+    for (const each of this.units.slice(1, N_AHEAD)) {
+      if (each.isReady) continue
+      await this.prefetch(each)
+      each.isReady = true
+      this.tell('ready')
+    }
+  }
+
+  nReady() {
+    return this.units.slice(1, N_AHEAD).filter((each) => each.isReady).length
+  }
+
+  /** Ask for more units once everything before is sent; each answer of the outbox calls again. */
+  async handOut() {
+    if ((await this.waiting()).length) return
+    const { ok, status, body } = await this.server.post(this.page.urls.handOut, { n: N_AHEAD })
+    if (!ok) {
+      if (status === 401) this.tell('signedOut')
+      else setTimeout(() => this.ahead(), 5000)
+      return
+    }
+    const known = new Set([...this.units.map((each) => each.unit), ...this.judged])
+    const wasEmpty = this.units.length === 0
+    this.units.push(...body.units.filter((each) => !known.has(each.unit)))
+    // One's own counts are kept here: the answer may be older than the last verdict.
+    Object.assign(this.page.progress, { done: body.progress.done, wanted: body.progress.wanted })
+    this.tell('progress')
+    if (!wasEmpty) return
+    if (this.unit) this.start()
+    else this.tell('finished')
+  }
+
+  /** Hold the unit on screen a while longer. */
+  async lease() {
+    const held = this.unit.unit
+    const { ok, body } = await this.server.post(this.page.urls.lease.replace('UNIT', held), {})
+    if (ok && body.held === false && this.unit?.unit === held) this.tell('leaseLost')
+  }
+
+  tell(name) {
+    this.dispatchEvent(new Event(name))
+  }
+}
