@@ -63,6 +63,14 @@ ROUTES = {
     "labels:tile": ("view_tile", "GET"),
     "labels:imagery": ("view_imagery", "GET"),
     "labels:imagery_new": ("import_imagery", "GET"),
+    "labels:imagery_policy": ("import_imagery", "GET"),
+    "labels:provider_new": ("import_imagery", "GET"),
+    "labels:provider": ("import_imagery", "GET"),
+    "labels:provider_edit": ("import_imagery", "GET"),
+    "labels:provider_try": ("import_imagery", "POST"),
+    "labels:provider_refresh": ("import_imagery", "POST"),
+    "labels:provider_fetch": ("import_imagery", "POST"),
+    "labels:provider_remove": ("import_imagery", "POST"),
     "labels:reliability": ("view_reliability", "GET"),
     "labels:reliability_csv": ("view_reliability", "GET"),
     "labels:reliability_json": ("view_reliability", "GET"),
@@ -141,6 +149,7 @@ class World:
             "job": job.uuid,
             "membership": memberships[0].pk,
             "source": make_source(self.project).uuid,
+            "provider": make_source(self.project, kind="xyz", address="https://tiles.example.com/{z}/{x}/{y}").uuid,
             "format": "csv",
             "token": "nothing",
             "z": 12,
@@ -152,6 +161,8 @@ class World:
         """The address of this project; with `other`, this project asked for the other's object."""
         ids = (other or self).ids | {"project": self.project.slug}
         wanted = ROUTE_PARAMETERS[name]
+        if "provider" in name:
+            ids["source"] = ids["provider"]
         return reverse(name, kwargs={key: ids[key] for key in wanted})
 
     def ask(self, client: Client, name: str, other: "World | None" = None):
@@ -232,7 +243,7 @@ def test_the_walk(world):
 OBJECT_ROUTES = sorted(
     name
     for name, names in ROUTE_PARAMETERS.items()
-    if "project" in names and {"record", "unit", "review", "upload", "job", "membership", "pair"} & set(names)
+    if "project" in names and {"record", "unit", "review", "upload", "job", "membership", "pair", "source"} & set(names)
 )
 
 
