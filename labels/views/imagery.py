@@ -19,6 +19,7 @@ from labels.errors import BadInput
 from labels.imagery import loading, rights, scenes, tiles
 from labels.imagery.opening import is_tiff
 from labels.models import ImagerySource, Job, Project, Scene
+from labels.views import provider_tiles
 from labels.views.doors import in_project
 
 N_LISTED = 100  # scenes of one source on the page
@@ -35,6 +36,8 @@ def tile(request: HttpRequest, source: UUID, z: int, x: int, y: int) -> HttpResp
         tiles.check_address(z, x, y)
     except tiles.NoSuchTile:
         raise Http404 from None
+    if "image" in request.GET:
+        return provider_tiles.tile(request, source, z, x, y)
     mine = access.with_role(ImagerySource.objects.filter(uuid=source), request.user)
     rows = scenes.rows_for_tile(mine, z, x, y, day)
     if not rows or not access.role_may(rows[0]["role"], tile.action):
