@@ -20,6 +20,7 @@ from labels.demonstration.drawing import Painter
 from labels.demonstration.scenes import draw_tile
 from labels.demonstration.terrain import DEFAULT_BOUNDS, Country, to_lonlat
 from labels.demonstration.windows import BASE_ZOOM, MIN_ZOOM, PixelWindow
+from labels.geo import tile_of
 
 ATTRIBUTION = "© Orbita Imaging"
 DATES = (date(2017, 2, 3), date(2019, 2, 9), date(2021, 1, 20), date(2024, 1, 14))
@@ -85,6 +86,13 @@ class TileStore:
             with self._drawing:
                 found = self._recall(key) or self._draw(key)
         return found
+
+    def warm(self) -> None:
+        """Draw one tile of the newest and of the oldest date: whoever asks next does not wait for the country."""
+        west, south, east, north = self.bounds
+        lon, lat = (west + east) / 2, (south + north) / 2
+        for on in (DATES[0], DATES[-1]):
+            self.tile(on.isoformat(), *tile_of(lon, lat, BASE_ZOOM))
 
     def _reaches(self, z: int, x: int, y: int) -> bool:
         west, south, east, north = self.bounds
