@@ -16,9 +16,21 @@ Kind = ImagerySource.Kind
 TEXTS = ("layer", "style", "releases", "collection", "asset", "datetime")
 NUMBERS = ("min_zoom", "max_zoom")
 OWN = (*TEXTS, *NUMBERS, "dates", "bbox", "blanks", "subdomains")
+SPECIAL = ("layer", "style", "collection", "asset", "datetime", "bbox", "min_zoom", "max_zoom", "blanks")
+RIGHTS = ("may_view", "may_cache", "may_derive_labels", "may_share_labels", "may_train", "purpose", "evidence",
+          "rights_expire_on")  # fmt: skip
 TOLD = ("template", "matrices", "scheme")
 DATE_LINE = re.compile(r"^\s*(?P<key>[^=]{1,200}?)\s*(?:=\s*(?P<day>\d{4}-\d{2}-\d{2}|\?)\s*)?$")
 SHA256 = re.compile(r"^[0-9a-f]{64}$")
+
+
+class Part:
+    """Some fields of the form; shown folded where they are special, none is filled and none is wrong."""
+
+    def __init__(self, title, visible_fields: list, *, is_special: bool = False):
+        self.title, self.visible_fields = title, visible_fields
+        self.is_folded = is_special and not any(field.value() or field.errors for field in visible_fields)
+        self.is_special = is_special
 
 
 class ProviderForm(forms.ModelForm):
@@ -114,6 +126,15 @@ class ProviderForm(forms.ModelForm):
             self.fields["kind"].disabled = True
             self.fields["access_key"].help_text = _("Leave it empty to keep the key as it is.")
             self._fill(self.instance.options)
+
+    def parts(self) -> list["Part"]:
+        """The fields in groups, as the page shows them."""
+        return [
+            Part(_("The provider"), [self[name] for name in ("kind", "name", "address", "access_key", "attribution")]),
+            Part(_("Its dates"), [self[name] for name in ("dates", "releases")]),
+            Part(_("Only where its kind needs it"), [self[name] for name in SPECIAL], is_special=True),
+            Part(_("What its licence allows"), [self[name] for name in RIGHTS]),
+        ]
 
     def _fill(self, options: dict) -> None:
         for name in (*TEXTS, *NUMBERS):

@@ -8,6 +8,7 @@ import io
 import ipaddress
 import json
 from collections import OrderedDict
+from contextlib import suppress
 from datetime import date
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -165,8 +166,9 @@ class ProviderHandler(BaseHTTPRequestHandler):
         if status != 304:
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        with suppress(ConnectionError):  # who asked did not wait
+            self.end_headers()
+            self.wfile.write(body)
 
     def log_message(self, format: str, *args) -> None:
         """Stay silent: a map asks for hundreds of tiles."""

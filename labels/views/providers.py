@@ -156,7 +156,7 @@ class PolicyForm(forms.ModelForm):
         model = Project
         fields = ["imagery_policy"]
         widgets = {"imagery_policy": forms.RadioSelect}
-        labels = {"imagery_policy": gettext_lazy("Who is asked for imagery")}
+        labels = {"imagery_policy": gettext_lazy("This project shows")}
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
