@@ -64,6 +64,11 @@ class ImagerySourceAdmin(admin.ModelAdmin):
         "rights_expire_on",
     ]
     list_filter = ["project"]
+    # A provider's address and key are given on the product's own page, which checks the one and never shows the other.
+    exclude = ["kind", "address", "access_key", "options"]
+
+    def has_add_permission(self, request):
+        return False
 
     def has_delete_permission(self, request, obj=None):
         return False

@@ -12,6 +12,7 @@ from labels.views import (
     jobs,
     people,
     projects,
+    providers,
     records,
     register_map,
     registers,
@@ -77,6 +78,16 @@ urlpatterns = [
         name="imagery_evidence",
     ),
     path("p/<slug:project>/imagery/scenes/<uuid:scene>/remove/", imagery_sources.scene_remove, name="scene_remove"),
+    path("p/<slug:project>/imagery/policy/", providers.imagery_policy, name="imagery_policy"),
+    path("p/<slug:project>/imagery/providers/new/", providers.provider_new, name="provider_new"),
+    path("p/<slug:project>/imagery/providers/<uuid:source>/", providers.provider, name="provider"),
+    path("p/<slug:project>/imagery/providers/<uuid:source>/edit/", providers.provider_edit, name="provider_edit"),
+    path("p/<slug:project>/imagery/providers/<uuid:source>/try/", providers.provider_try, name="provider_try"),
+    path(
+        "p/<slug:project>/imagery/providers/<uuid:source>/refresh/", providers.provider_refresh, name="provider_refresh"
+    ),
+    path("p/<slug:project>/imagery/providers/<uuid:source>/remove/", providers.provider_remove, name="provider_remove"),
+    path("p/<slug:project>/imagery/providers/<uuid:source>/fetch/", providers.provider_fetch, name="provider_fetch"),
     # reliability
     path("p/<slug:project>/reliability/", reliability.reliability, name="reliability"),
     path("p/<slug:project>/reliability/csv/", reliability.download, {"form": "csv"}, name="reliability_csv"),

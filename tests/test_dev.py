@@ -123,7 +123,10 @@ class TestPort:
             dev.write_state({**dev.read_state(), "provider_port": held})
             assert dev.choose_provider_port() == ()
         assert dev.read_state()["provider_port"] > held
-        assert dev.provider_command()[-1] == str(dev.read_state()["provider_port"])
+        assert str(dev.read_state()["provider_port"]) in dev.provider_command()
+        assert dev.settings_environment("demo")["IMAGERY_ALLOWED_HOSTS"].endswith(
+            str(dev.read_state()["provider_port"])
+        )
 
     def test_nobody_else_gets_a_port_that_is_held(self):
         with socket.create_server(("127.0.0.1", 0)) as server:

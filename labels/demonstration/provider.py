@@ -8,6 +8,7 @@ import io
 import ipaddress
 import json
 from collections import OrderedDict
+from contextlib import suppress
 from datetime import date
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +21,7 @@ from labels.demonstration.drawing import Painter
 from labels.demonstration.scenes import draw_tile
 from labels.demonstration.terrain import DEFAULT_BOUNDS, Country, to_lonlat
 from labels.demonstration.windows import BASE_ZOOM, MIN_ZOOM, PixelWindow
+from labels.geo import tile_of
 
 ATTRIBUTION = "© Orbita Imaging"
 DATES = (date(2017, 2, 3), date(2019, 2, 9), date(2021, 1, 20), date(2024, 1, 14))
@@ -85,6 +87,13 @@ class TileStore:
             with self._drawing:
                 found = self._recall(key) or self._draw(key)
         return found
+
+    def warm(self) -> None:
+        """Draw one tile of the newest and of the oldest date: whoever asks next does not wait for the country."""
+        west, south, east, north = self.bounds
+        lon, lat = (west + east) / 2, (south + north) / 2
+        for on in (DATES[0], DATES[-1]):
+            self.tile(on.isoformat(), *tile_of(lon, lat, BASE_ZOOM))
 
     def _reaches(self, z: int, x: int, y: int) -> bool:
         west, south, east, north = self.bounds
@@ -157,8 +166,9 @@ class ProviderHandler(BaseHTTPRequestHandler):
         if status != 304:
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        with suppress(ConnectionError):  # who asked did not wait
+            self.end_headers()
+            self.wfile.write(body)
 
     def log_message(self, format: str, *args) -> None:
         """Stay silent: a map asks for hundreds of tiles."""

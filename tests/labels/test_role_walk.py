@@ -70,6 +70,14 @@ ROUTES = {
     "labels:imagery_source_edit": ("import_imagery", "GET"),
     "labels:imagery_evidence": ("view_imagery", "GET"),
     "labels:scene_remove": ("import_imagery", "POST"),
+    "labels:imagery_policy": ("import_imagery", "GET"),
+    "labels:provider_new": ("import_imagery", "GET"),
+    "labels:provider": ("import_imagery", "GET"),
+    "labels:provider_edit": ("import_imagery", "GET"),
+    "labels:provider_try": ("import_imagery", "POST"),
+    "labels:provider_refresh": ("import_imagery", "POST"),
+    "labels:provider_fetch": ("import_imagery", "POST"),
+    "labels:provider_remove": ("import_imagery", "POST"),
     "labels:reliability": ("view_reliability", "GET"),
     "labels:reliability_csv": ("view_reliability", "GET"),
     "labels:reliability_json": ("view_reliability", "GET"),
@@ -151,6 +159,7 @@ class World:
             "membership": memberships[0].pk,
             "source": source.uuid,
             "scene": make_scene(source, footprint=square(20, 20, 0.2)).uuid,
+            "provider": make_source(self.project, kind="xyz", address="https://tiles.example.com/{z}/{x}/{y}").uuid,
             "format": "csv",
             "token": "nothing",
             "z": 12,
@@ -162,6 +171,8 @@ class World:
         """The address of this project; with `other`, this project asked for the other's object."""
         ids = (other or self).ids | {"project": self.project.slug}
         wanted = ROUTE_PARAMETERS[name]
+        if "provider" in name:
+            ids["source"] = ids["provider"]
         return reverse(name, kwargs={key: ids[key] for key in wanted})
 
     def ask(self, client: Client, name: str, other: "World | None" = None):
@@ -242,7 +253,7 @@ def test_the_walk(world):
 OBJECT_ROUTES = sorted(
     name
     for name, names in ROUTE_PARAMETERS.items()
-    if "project" in names and {"record", "unit", "review", "upload", "job", "membership", "pair"} & set(names)
+    if "project" in names and {"record", "unit", "review", "upload", "job", "membership", "pair", "source"} & set(names)
 )
 
 

@@ -1,6 +1,9 @@
 """Who is asked for a source, with what key, and whether at all."""
 
+import math
 from collections.abc import Collection
+from dataclasses import replace
+from time import monotonic
 from typing import BinaryIO
 from urllib.parse import quote
 
@@ -17,13 +20,15 @@ from labels.models.projects import ImageryPolicy
 class Asker:
     """Requests on behalf of one source; there is none while its project uses local imagery only."""
 
-    def __init__(self, source: ImagerySource):
+    def __init__(self, source: ImagerySource, *, budget_s: float = math.inf):
+        """`budget_s` bounds all its requests together."""
         if source.project.imagery_policy != ImageryPolicy.THROUGH_SERVER:
             raise Refused(_("The project uses local imagery only."))
         self.source = source
         self.key = source.access_key
         self.host = addresses.host_of(source.address)
         self.allowed = self._allowed()
+        self._until = monotonic() + budget_s
 
     def _allowed(self) -> Collection[str]:
         """What the operator allowed serves a source that names it, not one whose provider points there."""
@@ -54,6 +59,10 @@ class Asker:
             if not self.knows(url):
                 raise Refused(_("The provider points to another host; the key is not sent there."))
             url = url.replace("{key}", quote(self.key, safe=""))
+        left = self._until - monotonic()
+        if left <= 0:
+            raise Failed(_("The provider takes too long to describe itself."), was_slow=True)
+        limits = replace(limits, total_s=min(limits.total_s, left))
         try:
             return fetching.fetch(
                 url, limits=limits, allowed=self.allowed, accept=accept, body=body, into=into, report=report

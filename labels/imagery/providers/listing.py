@@ -24,6 +24,7 @@ READERS = {
     Kind.WMS: ogc.of_wms,
     Kind.STAC: stac.of_stac,
 }
+BUDGET_S = 30
 FIELDS = ("captured_on", "captured_known_by", "published_on", "resolution_m", "min_zoom", "max_zoom", "address",
           "options")  # fmt: skip
 
@@ -55,8 +56,8 @@ def check_address(source: ImagerySource, allowed: frozenset[str]) -> None:
 
 
 def refresh(source: ImagerySource) -> Listed:
-    """Ask the provider what it has, and keep that. Raises a ProviderError with a sentence."""
-    asker = Asker(source)
+    """Ask the provider what it has, and keep that. Raises a ProviderError with a sentence, within half a minute."""
+    asker = Asker(source, budget_s=BUDGET_S)
     return keep(source, READERS[source.kind](source, asker))
 
 

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from labels import jobs
-from labels.demonstration import loading
+from labels.demonstration import loading, loading_provider
 from labels.demonstration.recipe import RECIPES
 from labels.errors import LabelsError
 from labels.management.progress import printer
@@ -23,6 +23,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--recipe", choices=sorted(RECIPES), default="wandara", help="all of it, or a corner")
         parser.add_argument("--files", type=Path, metavar="FOLDER", help="keep the registers' files and the truth here")
+        parser.add_argument("--provider", metavar="URL", help="where serve_demonstration_provider listens: add it, too")
         parser.add_argument("--now", action="store_true", help="do the jobs here, one after another, without a worker")
         parser.add_argument(
             "--wait", type=int, default=0, metavar="S", help="wait so many seconds at most for the first pictures"
@@ -31,6 +32,8 @@ class Command(BaseCommand):
     def handle(self, *args, **options) -> None:
         try:
             project = self._load(options)
+            if options["provider"]:
+                loading_provider.add(project, options["provider"], self.stdout.write)
             if options["now"]:
                 self._do_now(project)
             elif options["wait"]:

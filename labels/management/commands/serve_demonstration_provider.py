@@ -1,3 +1,5 @@
+from threading import Timer
+
 from django.core.management.base import BaseCommand, CommandError
 
 from labels.demonstration.provider import ProviderServer
@@ -12,13 +14,20 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser) -> None:
         parser.add_argument("--port", type=int, default=8087, help="on 127.0.0.1 (default %(default)s)")
+        parser.add_argument(
+            "--warm-after", type=float, metavar="S", help="draw the country unasked after so many seconds"
+        )
 
-    def handle(self, *args, port: int, **options) -> None:
+    def handle(self, *args, port: int, warm_after: float | None = None, **options) -> None:
         try:
             server = ProviderServer(port=port)
         except (OSError, OverflowError) as error:
             raise CommandError(f"Port {port} cannot be used: {error}", returncode=1) from error
         self.stdout.write(f"Serving on {server.address} until interrupted.")
+        if warm_after is not None:
+            timer = Timer(warm_after, server.store.warm)
+            timer.daemon = True
+            timer.start()
         try:
             server.serve_forever()
         except KeyboardInterrupt:

@@ -1,0 +1,262 @@
+"""Admins add, try, refresh and remove providers; no page, log or job tells a key."""
+
+import json
+import logging
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.urls import reverse
+
+from labels import jobs
+from labels.imagery.providers import breaker, cache, downloads, listing
+from labels.models import ImagerySource, Job, Scene
+from tests import rasters
+from tests.factories import make_area, make_provider, make_source, square
+from tests.labels.test_provider_listing import api, item
+from tests.loopback import flat, picture
+from tests.loopback import serving as serve
+
+KEY = "s3cret+key/1"
+
+
+@pytest.fixture
+def server(settings):
+    breaker.forget_all()
+    with serve() as server:
+        settings.IMAGERY_ALLOWED_HOSTS = [server.authority]
+        yield server
+
+
+@pytest.fixture
+def browser(client_of, admin):
+    return client_of(admin)
+
+
+def page(name, project, *rest) -> str:
+    return reverse(f"labels:{name}", args=[project.slug, *rest])
+
+
+def given(server, **changed) -> dict:
+    told = {"kind": "xyz", "name": "Orbita", "address": f"{server.url}/{{z}}/{{x}}/{{y}}?k={{key}}", "access_key": KEY}
+    return told | {"may_view": "on"} | changed
+
+
+def through_server(project) -> None:
+    project.imagery_policy = "through_server"
+    project.save()
+
+
+def test_add_try_and_remove(project, server, browser):
+    through_server(project)
+    make_area(project, square(-11, 6, 1))
+    answer = browser.post(page("provider_new", project), given(server, may_cache="on"))
+    source = ImagerySource.objects.get(name="Orbita")
+    assert answer.url == page("provider", project, source.uuid)
+    assert (source.may_cache, source.may_derive_labels, source.may_share_labels, source.may_train) == (
+        True,
+        *[False] * 3,
+    )
+    assert "annotators are not offered it" in browser.get(answer.url).content.decode()
+    tried = browser.post(page("provider_try", project, source.uuid)).content.decode()
+    assert "It works." in tried and "data:image/jpeg;base64," in tried
+    assert server.asked[-1][0].endswith("?k=s3cret%2Bkey%2F1")
+    server.answer = lambda handler: handler.send(content=flat())
+    assert "no imagery there" in browser.post(page("provider_try", project, source.uuid)).content.decode()
+    cache.folder_of(source.uuid).mkdir(parents=True)
+    browser.post(page("provider_remove", project, source.uuid))
+    assert ImagerySource.objects.filter(pk=source.pk).exists()  # nobody was sure
+    browser.post(page("provider_remove", project, source.uuid), {"sure": "1"})
+    assert not ImagerySource.objects.filter(pk=source.pk).exists()
+    assert not cache.folder_of(source.uuid).exists()
+
+
+def test_rights_start_from_what_is_safe_and_say_what_is_known(project, browser):
+    told = browser.get(page("provider_new", project)).content.decode()
+    assert "Esri's terms forbid storing" in told.replace("&#x27;", "'")
+    for name in ("may_cache", "may_derive_labels", "may_share_labels", "may_train"):
+        line = next(line for line in told.splitlines() if f'name="{name}"' in line)
+        assert "checked" not in line
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"address": "http://tiles.example.com/{z}/{x}/{y}"},
+        {"address": "https://169.254.169.254/{z}/{x}/{y}"},
+        {"address": "https://tiles.example.com/{z}/{x}/{y}?key=abc"},
+        {"address": "https://tiles.example.com/"},
+        {"access_key": ""},
+        {"name": "!!!"},
+        {"dates": "yesterday"},
+        {"bbox": "1,2,3"},
+        {"blanks": "zz"},
+        {"max_zoom": "99"},
+    ],
+)
+def test_bad_descriptions_are_sentences(project, server, browser, changed):
+    through_server(project)
+    answer = browser.post(page("provider_new", project), given(server, **changed))
+    assert answer.status_code == 200
+    assert 'class="errors"' in answer.content.decode()
+    assert KEY not in answer.content.decode()
+    assert not ImagerySource.objects.exists()
+    assert server.asked == []
+
+
+def test_a_provider_that_cannot_be_asked_is_not_kept(project, server, browser):
+    through_server(project)
+    server.answer = lambda handler: handler.send(500)
+    told = given(server, kind="tilejson", address=f"{server.url}/?k={{key}}")
+    answer = browser.post(page("provider_new", project), told).content.decode()
+    assert "answers with an error (500)" in answer
+    assert not ImagerySource.objects.exists()
+
+
+def test_local_only_keeps_a_provider_and_asks_nobody(project, server, browser):
+    answer = browser.post(page("provider_new", project), given(server), follow=True)
+    assert "uses local imagery only" in answer.content.decode()
+    source = ImagerySource.objects.get()
+    for name in ("provider_try", "provider_refresh"):
+        told = browser.post(page(name, project, source.uuid), follow=True).content.decode()
+        assert "uses local imagery only" in told
+    assert server.asked == []
+
+
+def test_the_policy_is_a_page_of_admins(project, browser, client_of, lead):
+    assert browser.post(page("imagery_policy", project), {"imagery_policy": "through_server"}).status_code == 302
+    project.refresh_from_db()
+    assert project.imagery_policy == "through_server"
+    assert client_of(lead).post(page("imagery_policy", project), {"imagery_policy": "local"}).status_code == 403
+
+
+def test_editing_keeps_the_key_but_never_for_another_host(project, server, browser):
+    through_server(project)
+    source = make_provider(project, f"{server.url}/{{z}}/{{x}}/{{y}}?k={{key}}", key=KEY, name="Orbita")
+    listing.refresh(source)
+    same = given(server, access_key="", address=f"{server.url}/v2/{{z}}/{{x}}/{{y}}?k={{key}}")
+    browser.post(page("provider_edit", project, source.uuid), same)
+    source.refresh_from_db()
+    assert "/v2/" in source.address and source.access_key == KEY
+    other = given(server, access_key="", address="https://thief.example.com/{z}/{x}/{y}?k={key}")
+    answer = browser.post(page("provider_edit", project, source.uuid), other)
+    assert "give its key" in answer.content.decode()
+    source.refresh_from_db()
+    assert "thief" not in source.address
+
+
+def test_scenes_have_no_provider_page(project, browser):
+    assert browser.get(page("provider", project, make_source(project).uuid)).status_code == 404
+
+
+def test_a_key_is_on_no_page_and_in_no_log(project, server, browser, caplog, settings):
+    """Every page of the provider, the admin, the jobs, the errors and the log, with a provider that fails."""
+    caplog.set_level(logging.DEBUG)
+    make_area(project, square(-11, 6, 1))
+    source = make_provider(project, f"{server.url}/stac?k={{key}}", kind="stac", key=KEY, name="Orbita")
+    documents = api(server)
+
+    def answer(handler):
+        told = documents.get(handler.path.partition("?")[0])
+        handler.send(200 if told else 500, json.dumps(told).encode(), kind="application/json")
+
+    server.answer = answer
+    source.options = {"collection": "scenes"}
+    source.save()
+    listing.refresh(source)
+    seen = [browser.get(page(name, project, source.uuid)) for name in ("provider", "provider_edit")]
+    seen += [
+        browser.post(page(name, project, source.uuid), follow=True) for name in ("provider_try", "provider_refresh")
+    ]
+    chosen = [str(date.pk) for date in source.dates.all()]
+    seen.append(browser.post(page("provider_fetch", project, source.uuid), {"date": chosen}, follow=True))
+    job = Job.objects.get(kind=Job.Kind.FETCH_IMAGERY)
+    jobs.run(job.pk)
+    seen += [browser.get(page("jobs", project)), browser.get(page("job", project, job.uuid))]
+    seen.append(browser.get(page("imagery", project)))
+    root = get_user_model().objects.create_superuser("root", password="x")
+    browser.force_login(root, backend="django.contrib.auth.backends.ModelBackend")
+    seen.append(browser.get(reverse("admin:labels_imagerysource_changelist")))
+    seen.append(browser.get(reverse("admin:labels_imagerysource_change", args=[source.pk])))
+    job.refresh_from_db()
+    assert job.state == Job.State.FAILED and "error (500)" in job.error
+    assert {answer.status_code for answer in seen} == {200}
+    told = "".join(answer.content.decode() for answer in seen) + caplog.text + json.dumps([job.parameters, job.error])
+    for written in (KEY, "s3cret", "%2Bkey"):
+        assert written not in told
+    assert any("s3cret%2Bkey%2F1" in path for path, _ in server.asked)
+
+
+# Pictures of a catalogue
+
+
+@pytest.fixture
+def catalogue(project, server, tmp_path):
+    """One item whose picture is a real GeoTIFF."""
+    original = rasters.write(tmp_path / "a.tif", rasters.colours(300, 200))
+    content, document = original.read_bytes(), item(server, "a", "2023-02-01T10:00:00Z")
+
+    def answer(handler):
+        if handler.path.startswith("/item"):
+            handler.send(content=json.dumps(document).encode(), kind="application/json")
+        else:
+            handler.send(content=content, kind="image/tiff")
+
+    server.answer = answer
+    source = make_provider(project, f"{server.url}/item", kind="stac", key=KEY, attribution="© Orbita")
+    listing.refresh(source)
+    return source
+
+
+def test_a_picture_is_fetched_prepared_and_dated_by_a_job(project, server, catalogue):
+    job = downloads.ask(catalogue, list(catalogue.dates.all()))
+    jobs.run(job.pk)
+    job.refresh_from_db()
+    assert (job.state, job.error) == (Job.State.DONE, "")
+    scene = Scene.objects.get()
+    assert (str(scene.captured_on), scene.original_name) == ("2023-02-01", "a.tif")
+    assert (scene.source.kind, scene.source.attribution) == ("scenes", "© Orbita")
+    assert KEY not in json.dumps(job.parameters) + json.dumps(job.result)
+    n_asked = len(server.asked)
+    again = downloads.ask(catalogue, list(catalogue.dates.all()))
+    jobs.run(again.pk)
+    again.refresh_from_db()
+    assert (again.state, len(again.result["unchanged"]), len(server.asked)) == (Job.State.DONE, 1, n_asked)
+
+
+def test_a_picture_that_may_not_be_kept_is_not_fetched(project, server, catalogue, browser):
+    catalogue.may_cache = False
+    catalogue.save()
+    chosen = {"date": [str(catalogue.dates.get().pk)]}
+    told = browser.post(page("provider_fetch", project, catalogue.uuid), chosen, follow=True).content.decode()
+    assert "do not allow keeping" in told
+    assert not Job.objects.exists()
+
+
+def test_what_is_no_picture_is_refused_and_leaves_no_file(project, server, catalogue, settings):
+    server.answer = lambda handler: handler.send(content=picture(), kind="image/tiff")
+    job = downloads.ask(catalogue, list(catalogue.dates.all()))
+    jobs.run(job.pk)
+    job.refresh_from_db()
+    assert job.state == Job.State.FAILED and "a: " in job.error
+    from pathlib import Path
+
+    assert not list((Path(settings.MEDIA_ROOT) / "uploads").glob("*"))
+
+
+def test_too_large_a_picture_is_not_fetched(project, server, catalogue, settings):
+    settings.UPLOAD_LIMIT_IMAGERY = 1000
+    job = downloads.ask(catalogue, list(catalogue.dates.all()))
+    jobs.run(job.pk)
+    job.refresh_from_db()
+    assert job.state == Job.State.FAILED and "too much" in job.error
+
+
+def test_going_back_to_local_imagery_stops_a_waiting_job(project, server, catalogue):
+    job = downloads.ask(catalogue, list(catalogue.dates.all()))
+    project.imagery_policy = "local"
+    project.save()
+    n_asked = len(server.asked)
+    jobs.run(job.pk)
+    job.refresh_from_db()
+    assert job.state == Job.State.FAILED and "local imagery only" in job.error
+    assert len(server.asked) == n_asked
