@@ -10,6 +10,7 @@ from labels.views import (
     imagery,
     jobs,
     people,
+    pictures,
     projects,
     records,
     register_map,
@@ -61,7 +62,8 @@ urlpatterns = [
     # imagery
     path("imagery/<uuid:source>/<int:z>/<int:x>/<int:y>", imagery.tile, name="tile"),
     path("p/<slug:project>/imagery/", imagery.imagery, name="imagery"),
-    path("p/<slug:project>/imagery/new/", imagery.imagery_new, name="imagery_new"),
+    path("p/<slug:project>/imagery/new/", pictures.imagery_new, name="imagery_new"),
+    path("p/<slug:project>/imagery/register/", pictures.imagery_register, name="imagery_register"),
     # reliability
     path("p/<slug:project>/reliability/", reliability.reliability, name="reliability"),
     path("p/<slug:project>/reliability/csv/", reliability.download, {"form": "csv"}, name="reliability_csv"),

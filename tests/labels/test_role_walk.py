@@ -63,6 +63,7 @@ ROUTES = {
     "labels:tile": ("view_tile", "GET"),
     "labels:imagery": ("view_imagery", "GET"),
     "labels:imagery_new": ("import_imagery", "GET"),
+    "labels:imagery_register": ("import_imagery", "GET"),
     "labels:reliability": ("view_reliability", "GET"),
     "labels:reliability_csv": ("view_reliability", "GET"),
     "labels:reliability_json": ("view_reliability", "GET"),
