@@ -8,7 +8,6 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods
 
 from labels import jobs
@@ -141,17 +140,7 @@ def imagery_register(request: HttpRequest, project: Project) -> HttpResponse:
     found = server_folder.listing(project)
     chosen = set(request.POST.getlist("files"))
     rows = [{"file": file, "is_chosen": file.ident in chosen} for file in found.files]
-    outside = ngettext(
-        "%(n)d link leads out of the folder and is not offered.",
-        "%(n)d links lead out of the folder and are not offered.",
-        found.n_outside,
-    )
-    context = {
-        "rows": rows,
-        "found": found,
-        "outside": outside % {"n": found.n_outside} if found.n_outside else "",
-        "max_listed": server_folder.MAX_LISTED,
-    }
+    context = {"rows": rows, "found": found, "max_listed": server_folder.MAX_LISTED}
     form = PicturesForm(*([request.POST] if request.method == "POST" else []), project=project)
     return _page(request, project, form, "labels/imagery_register.html", _ask_for_registered, context)
 
