@@ -11,6 +11,7 @@ from labels.views import (
     imagery_sources,
     jobs,
     people,
+    pictures,
     projects,
     providers,
     records,
@@ -65,7 +66,8 @@ urlpatterns = [
     # imagery
     path("imagery/<uuid:source>/<int:z>/<int:x>/<int:y>", tiles.tile, name="tile"),
     path("p/<slug:project>/imagery/", imagery.imagery, name="imagery"),
-    path("p/<slug:project>/imagery/new/", imagery.imagery_new, name="imagery_new"),
+    path("p/<slug:project>/imagery/new/", pictures.imagery_new, name="imagery_new"),
+    path("p/<slug:project>/imagery/register/", pictures.imagery_register, name="imagery_register"),
     path("p/<slug:project>/imagery/sources/<uuid:source>/", imagery_sources.imagery_source, name="imagery_source"),
     path(
         "p/<slug:project>/imagery/sources/<uuid:source>/edit/",

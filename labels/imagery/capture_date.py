@@ -108,7 +108,7 @@ def in_sidecar(path: Path) -> list[Statement]:
 
 def _in_json(text: str) -> Iterator[tuple[str, str]]:
     """Dates at the top and under `properties` (a STAC item, Planet). Of a name that stands twice both count."""
-    top = json.loads(text, object_pairs_hook=list, parse_int=str, parse_float=str)
+    top = json.loads(text, object_pairs_hook=list, parse_int=_no_date, parse_float=_no_date)
     if not _is_object(top):
         return
     inner = [pair for name, value in top if name == "properties" and _is_object(value) for pair in value]
@@ -116,6 +116,10 @@ def _in_json(text: str) -> Iterator[tuple[str, str]]:
         for name, value in pairs:
             if isinstance(value, str) and name.upper() in _BESIDE:
                 yield prefix + name, value
+
+
+def _no_date(digits: str) -> None:
+    """A number is no date: it may count seconds, days or nothing; nor is a long one worth its arithmetic."""
 
 
 def _is_object(value: object) -> bool:

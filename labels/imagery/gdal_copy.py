@@ -18,6 +18,9 @@ class CopyFailed(Exception):
 def copy(source: Path, target: Path, *, driver: str, told: Callable[[float], None], **options: str) -> None:
     """Copy a GeoTIFF; `told` hears the share that is done, 0 to 1. Call it inside `rasterio.Env`."""
     gdal = _gdal()
+    # The COG driver turns alpha into a mask through a VRT in memory. Any warp registers that driver by itself; a
+    # process that only copies must do so, after its other files were opened by name of driver.
+    gdal.GDALRegister_VRT()
     allowed = (ctypes.c_char_p * 2)(b"GTiff", None)
     words = [f"{name.upper()}={value}".encode() for name, value in options.items()]
     opened = gdal.GDALOpenEx(bytes(source), _OF_RASTER | _OF_VERBOSE_ERROR, allowed, None, None)
@@ -61,5 +64,6 @@ def _gdal() -> ctypes.CDLL:
     gdal.GDALCreateCopy.restype = handle
     gdal.GDALCreateCopy.argtypes = [handle, text, handle, ctypes.c_int, handle, _Progress, handle]
     gdal.GDALClose.restype, gdal.GDALClose.argtypes = ctypes.c_int, [handle]
+    gdal.GDALRegister_VRT.restype, gdal.GDALRegister_VRT.argtypes = None, []
     gdal.CPLGetLastErrorMsg.restype, gdal.CPLGetLastErrorMsg.argtypes = text, []
     return gdal

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from django.conf import settings
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from labels.errors import BadInput
 from labels.imagery.opening import ImageRefused, checked_path
@@ -30,9 +31,9 @@ class Waiting:
 @dataclass(frozen=True)
 class Listing:
     files: list[Waiting]
-    # Links that lead out of the folder; they are not offered.
-    n_outside: int
-    is_cut: bool
+    is_cut: bool = False
+    # Sentences about files that are not offered.
+    notes: tuple[str, ...] = ()
     # Why there is nothing to list, as a sentence; else empty.
     why_empty: str = ""
 
@@ -48,26 +49,44 @@ def folder_of(project: Project) -> Path | None:
 def listing(project: Project) -> Listing:
     folder = folder_of(project)
     if folder is None:
-        return Listing([], 0, False, _("This server has no folder for pictures: its operator sets IMAGERY_FOLDER."))
+        return Listing([], why_empty=_("This server has no folder for pictures: its operator sets IMAGERY_FOLDER."))
     if not folder.is_dir():
         missing = _("There is no folder “%(name)s” in the server's folder for pictures; its operator makes it.")
-        return Listing([], 0, False, missing % {"name": project.slug})
-    files, n_outside = [], 0
+        return Listing([], why_empty=missing % {"name": project.slug})
+    files, n_outside, n_nameless = [], 0, 0
     for path in _rasters(folder):
+        name = path.relative_to(folder).as_posix()
         try:
+            name.encode()
             checked_path(path, [folder])
             found = path.stat()
+        except UnicodeEncodeError:
+            n_nameless += 1
+            continue
         except ImageRefused:
             n_outside += path.is_symlink()
             continue
         except OSError:
             continue
-        name = path.relative_to(folder).as_posix()
         files.append(Waiting(_ident(project, name), name, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC)))
         if len(files) > MAX_LISTED:
             break
     why_empty = "" if files else _("There is no GeoTIFF in the project's folder on the server.")
-    return Listing(files[:MAX_LISTED], n_outside, len(files) > MAX_LISTED, why_empty)
+    return Listing(files[:MAX_LISTED], len(files) > MAX_LISTED, _notes(n_outside, n_nameless), why_empty)
+
+
+def _notes(n_outside: int, n_nameless: int) -> tuple[str, ...]:
+    outside = ngettext(
+        "%(n)d link leads out of the folder and is not offered.",
+        "%(n)d links lead out of the folder and are not offered.",
+        n_outside,
+    )
+    nameless = ngettext(
+        "%(n)d file has a name that is no UTF-8 and is not offered: rename it.",
+        "%(n)d files have names that are no UTF-8 and are not offered: rename them.",
+        n_nameless,
+    )
+    return tuple(words % {"n": n} for words, n in ((outside, n_outside), (nameless, n_nameless)) if n)
 
 
 def chosen(project: Project, idents: list[str]) -> list[Waiting]:
@@ -88,4 +107,4 @@ def _rasters(folder: Path):
 
 
 def _ident(project: Project, name: str) -> str:
-    return hashlib.sha256(f"{project.pk}/{name}".encode(errors="surrogateescape")).hexdigest()[:32]
+    return hashlib.sha256(f"{project.pk}/{name}".encode()).hexdigest()[:32]

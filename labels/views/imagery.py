@@ -1,28 +1,19 @@
-"""The list of imagery sources, and the page that takes pictures in."""
+"""The list of imagery sources."""
 
 from pathlib import Path
 
-from django import forms
 from django.conf import settings
-from django.contrib import messages
 from django.db.models import Count, OuterRef, Subquery, Sum
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
-from django.template import TemplateDoesNotExist
-from django.template.loader import get_template
-from django.utils.translation import gettext_lazy as _
-from django.views.decorators.http import require_http_methods, require_safe
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
 
-from labels import jobs
-from labels.errors import BadInput
-from labels.imagery import loading, rights
-from labels.imagery.opening import is_tiff
-from labels.models import ImagerySource, Job, Project, ProviderDate, Scene
+from labels.imagery import rights
+from labels.models import ImagerySource, Project, ProviderDate, Scene
 from labels.views.doors import in_project
 
 N_LISTED = 100  # scenes of one source on the page
-PROVIDER_TEMPLATE = "labels/_provider.html"  # of a source whose pictures come from elsewhere, as `source`
 
 
 @require_safe
@@ -39,18 +30,8 @@ def imagery(request: HttpRequest, project: Project) -> HttpResponse:
     context = {
         "section": "imagery",
         "sources": [_listed(source) for source in sources],
-        "provider_template": _provider_template(),
     }
     return render(request, "labels/imagery.html", context)
-
-
-def _provider_template() -> str:
-    """The part of the page that tells of a provider, where there is one."""
-    try:
-        get_template(PROVIDER_TEMPLATE)
-    except TemplateDoesNotExist:
-        return ""
-    return PROVIDER_TEMPLATE
 
 
 def _listed(source: ImagerySource) -> dict:
@@ -80,102 +61,4 @@ def outline(footprint, side: int = 40) -> str:
     rings = [ring for polygon in polygons for ring in polygon.coords]
     return "".join(
         "M" + "L".join(f"{(x - west) * scale:.1f} {(north - y) * scale:.1f}" for x, y in ring) + "Z" for ring in rings
-    )
-
-
-class PictureForm(forms.Form):
-    file = forms.FileField(label=_("GeoTIFF"), help_text=_("Any coordinate system, 8 or 16 bit, up to 400 megapixels."))
-    acquired = forms.DateField(
-        label=_("Captured on"),
-        required=False,
-        widget=forms.DateInput(attrs={"type": "date"}),
-        help_text=_("The day the picture was taken, not the day it was made or bought."),
-    )
-    is_undated = forms.BooleanField(
-        label=_("The date is not known"),
-        required=False,
-        help_text=_("If the file states its capture date it is used; otherwise the picture is shown as undated."),
-    )
-    source = forms.ModelChoiceField(
-        label=_("Source"), queryset=ImagerySource.objects.none(), required=False, empty_label=_("A new source")
-    )
-
-    def __init__(self, *args, project: Project, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.fields["source"].queryset = project.imagery_sources.all()
-        self.fields["file"].widget.attrs["accept"] = ".tif,.tiff,image/tiff"
-
-    def clean_file(self):
-        file = self.cleaned_data["file"]
-        if file.size > settings.UPLOAD_LIMIT_IMAGERY:
-            raise forms.ValidationError(_("The file is too large for the page. Ask an operator to run load_imagery."))
-        if not is_tiff(file.read(4)):
-            raise forms.ValidationError(_("The file is not a GeoTIFF (its first bytes say so)."))
-        file.seek(0)
-        return file
-
-    def clean_acquired(self):
-        day = self.cleaned_data["acquired"]
-        if day and day > rights.today():
-            raise forms.ValidationError(_("A picture cannot have been taken in the future."))
-        return day
-
-    def clean(self):
-        if not self.errors and bool(self.cleaned_data["acquired"]) == self.cleaned_data["is_undated"]:
-            self.add_error("acquired", _("Give the day, or tick that it is not known."))
-        return self.cleaned_data
-
-
-class SourceForm(forms.ModelForm):
-    class Meta:
-        model = ImagerySource
-        fields = [
-            "name",
-            "attribution",
-            "may_view",
-            "may_cache",
-            "may_derive_labels",
-            "may_share_labels",
-            "may_train",
-            "purpose",
-            "evidence",
-            "rights_expire_on",
-        ]
-        widgets = {"rights_expire_on": forms.DateInput(attrs={"type": "date"})}
-
-    def clean_name(self):
-        name = self.cleaned_data["name"]
-        if loading.slug_of(name) is None:
-            raise forms.ValidationError(_("Use letters or digits."))
-        return name
-
-
-@require_http_methods(["GET", "HEAD", "POST"])
-@in_project("import_imagery")
-def imagery_new(request: HttpRequest, project: Project) -> HttpResponse:
-    """Upload one picture into a source, or into a new one with its rights."""
-    posted = (request.POST, request.FILES) if request.method == "POST" else ()
-    picture = PictureForm(*posted, project=project)
-    wants_new = request.method == "POST" and not request.POST.get("source")
-    source = SourceForm(request.POST if wants_new else None, prefix="new")
-    if posted and picture.is_valid() and (not wants_new or source.is_valid()):
-        try:
-            job = _ask(request, project, picture.cleaned_data, source if wants_new else None)
-        except BadInput as error:
-            messages.error(request, str(error))
-        else:
-            return redirect("labels:job", project.slug, job.uuid)
-    return render(request, "labels/imagery_new.html", {"section": "imagery", "picture": picture, "new": source})
-
-
-def _ask(request: HttpRequest, project: Project, given: dict, new: SourceForm | None) -> Job:
-    source = loading.new_source(project, new.save(commit=False)) if new else given["source"]
-    path = loading.keep_upload(given["file"])
-    files = [(path, Path(given["file"].name).name)]
-    return jobs.ask(
-        project=project,
-        kind=Job.Kind.LOAD_IMAGERY,
-        subject=f"{source.name}: {files[0][1]}",
-        requested_by=request.user,
-        parameters=loading.parameters(source, files, acquired=given["acquired"], are_uploads=True),
     )

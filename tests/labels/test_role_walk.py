@@ -66,6 +66,7 @@ ROUTES = {
     "labels:tile": ("view_tile", "GET"),
     "labels:imagery": ("view_imagery", "GET"),
     "labels:imagery_new": ("import_imagery", "GET"),
+    "labels:imagery_register": ("import_imagery", "GET"),
     "labels:imagery_source": ("view_imagery", "GET"),
     "labels:imagery_source_edit": ("import_imagery", "GET"),
     "labels:imagery_evidence": ("view_imagery", "GET"),
