@@ -10,9 +10,10 @@ def default_pair(images: list[DatedImage], report_ends: str | None) -> list[int]
     """Indexes of the latest image before the report's end and of the newest one; fewer than two where there are none.
 
     Images on which a pit shows, and that cover at least half of the disc, come before the others; of one day the one
-    that covers more. `report_ends` is an ISO date.
+    that covers more. Of one day, pictures of our own come before a provider's: they stay, and nobody is asked for them.
+    `report_ends` is an ISO date.
     """
-    pools = _pools(images)
+    pools = [sorted(pool, key=lambda index: _is_own(images[index]), reverse=True) for pool in _pools(images)]
     for pool in pools:
         pair = _pair_of(images, pool, report_ends)
         if len(pair) == 2:
@@ -23,21 +24,27 @@ def default_pair(images: list[DatedImage], report_ends: str | None) -> list[int]
 def _pair_of(images: list[DatedImage], pool: list[int], report_ends: str | None) -> list[int]:
     dated = sorted(
         (index for index in pool if images[index]["captured_on"]),
-        key=lambda index: (images[index]["captured_on"], images[index]["share_covered"]),
+        key=lambda index: (images[index]["captured_on"], _is_own(images[index]), images[index]["share_covered"]),
     )
     if len(dated) < 2:
         return [*dated, *(index for index in pool if index not in dated)][:2]
     newest = dated[-1]
     before = [index for index in dated if report_ends and images[index]["captured_on"] <= report_ends]
-    left = before[-1] if before else dated[0]
+    earliest = [index for index in dated if images[index]["captured_on"] == images[dated[0]]["captured_on"]]
+    left = before[-1] if before else earliest[-1]
     if left == newest:
         earlier = [index for index in dated if images[index]["captured_on"] < images[newest]["captured_on"]]
         left = earlier[-1] if earlier else dated[-2]
     return [left, newest]
 
 
+def _is_own(image: DatedImage) -> bool:
+    """A provider's dates have a key; scenes of ours are named by their day."""
+    return not image.get("key")
+
+
 def _pools(images: list[DatedImage]) -> list[list[int]]:
     """Indexes of the images worth showing, then of those less so: the next pool where one holds no pair."""
     covering = [k for k, image in enumerate(images) if image["share_covered"] >= SHARE_WORTH_SHOWING]
-    fine = [k for k in covering if images[k]["resolution_m"] <= rules.USEFUL_RESOLUTION_M]
+    fine = [k for k in covering if (images[k]["resolution_m"] or 0) <= rules.USEFUL_RESOLUTION_M]
     return [fine, covering, list(range(len(images)))]

@@ -1,4 +1,4 @@
-"""The review page: two dated images beside each other, one key per verdict, the next unit follows.
+"""The review page: dated images beside each other, one key per verdict, the next unit follows.
 
 The page is driven by static/js/review.js; without script the same unit is judged through a plain form.
 """
@@ -126,6 +126,9 @@ def _words() -> dict:
     """What the script says; it holds no sentence of its own."""
     return {
         "noImage": _("No image of this place"),
+        "someMissing": _("%s %% of the tiles in view could not be had"),
+        "muchMissing": _("No image: %s %% of the tiles in view are missing. If it stays so: unsure, no image."),
+        "shifted": _("measured offset of %s m applied"),
         "dateUnknown": _("date unknown"),
         "beforeReport": _("before the report"),
         "afterReport": _("after the report"),
@@ -138,12 +141,22 @@ def _words() -> dict:
         "clickFirst": _("click the mine first"),
         "clickTheMine": _("Click the mine, or set the mark with the arrow keys, then save the move."),
         "metresAway": _("%(metres)s m, %(bearing)s°"),
+        "range": _("%s m"),
         "tolerance": _("%s m tolerance"),
         "searchRadius": _("search radius %s m"),
         "gridCell": _("grid cell"),
         "discSeen": _("%s %% of the search disc seen"),
+        "framesSeen": _("%(seen)s of %(all)s frames"),
+        "frame": _("Frame %(n)s of %(all)s"),
+        "allSeen": _("All of the search disc was on screen."),
+        "tooCoarse": _("These images are too coarse to show a 10 m pit, so looking at them does not count as seen."),
+        "wide": _("%s km wide"),
+        "nowShows": _("Image %(pane)s: %(date)s"),
+        "nowActive": _("Active: image %(pane)s, %(date)s"),
+        "divided": _("%s %% of the width shows the left image"),
         "onlyBefore": _("Every image here predates the report, so it cannot show that no mine was there."),
         "lookAtRest": _("Only %s %% of the search disc was seen on an image after the report. Press N for the rest."),
+        "withoutImagery": _("Units that wait because the rights to all their imagery have ended: %s."),
         "unsent": _("%s unsent"),
         "unsentKept": _("%s unsent, kept on this computer"),
         "refused": _("%s not accepted"),
@@ -157,7 +170,6 @@ def _words() -> dict:
         "otherMine": _("Another mine marked. Click it to take it away."),
         "keysOn": _("Keys are on"),
         "keysOff": _("Keys are off"),
-        "pane": {"left": _("Left image"), "right": _("Right image")},
         "compass": [
             pgettext("compass", "north"),
             pgettext("compass", "north-east"),

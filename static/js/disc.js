@@ -16,23 +16,17 @@ export class Disc {
   /** Note a settled view of one image: bounds [west, south, east, north] in metres. */
   look(key, bounds, resolution, imageResolution) {
     if (Math.max(resolution, imageResolution ?? 0) > USEFUL_M) return
-    const [west, south, east, north] = bounds
-    for (const point of this.points)
-      if (point.east >= west && point.east <= east && point.north >= south && point.north <= north) point.seen.add(key)
+    for (const point of this.within(bounds)) point.seen.add(key)
+  }
+
+  /** The points inside [west, south, east, north]. */
+  within([west, south, east, north]) {
+    return this.points.filter((point) => point.east >= west && point.east <= east && point.north >= south && point.north <= north)
   }
 
   /** Share seen on any of the images named, 0 to 1. */
   share(keys) {
     const seen = this.points.filter((point) => keys.some((key) => point.seen.has(key)))
     return seen.length / this.points.length
-  }
-
-  /** The unseen point nearest to where we look, so that the walk stays short; null when all was seen. */
-  nextUnseen(keys, [east, north]) {
-    const unseen = this.points.filter((point) => !keys.some((key) => point.seen.has(key)))
-    if (!unseen.length) return null
-    const far = (point) => Math.hypot(point.east - east, point.north - north)
-    const nearest = unseen.reduce((best, point) => (far(point) < far(best) ? point : best))
-    return [nearest.east, nearest.north]
   }
 }

@@ -5,15 +5,16 @@ import { Disc } from 'disc'
 
 const IDLE_MS = 60_000 // a pause longer than this is no thinking time
 const MOST_VIEWS = 200
+const MOST_IMAGES = 24 // labels/api.py takes no more with a verdict
 const LIMIT_M = 60_000 // labels/api.py refuses farther offsets
 
 /** Metres as they are sent: to the centimetre, within what the server takes. */
 export const sendable = (metres) => Math.round(Math.max(-LIMIT_M, Math.min(LIMIT_M, metres)) * 100) / 100
 
 export class Looking {
-  constructor(unit, pair) {
+  constructor(unit) {
     this.unit = unit
-    this.pair = pair // index of the image in the left and the right pane, or null
+    this.shown = [] // index of the image in each pane, or null; an index, since two images may share source and day
     this.disc = new Disc(unit.search_radius_m)
     this.images = new Map() // index of image -> what was seen of it
     this.view = null
@@ -22,69 +23,93 @@ export class Looking {
   }
 
   image(pane) {
-    return this.pair[pane] === null ? null : this.unit.images[this.pair[pane]]
+    return this.unit.images[this.shown[pane]] ?? null
   }
 
-  seen(index) {
-    if (!this.images.has(index)) this.images.set(index, { views: [], dwell: 0, sight: '', tiles: 0, missing: 0 })
-    return this.images.get(index)
+  /** Put an image into a pane. */
+  show(pane, index) {
+    this.shown[pane] = index
+    if (index === null) return
+    if (!this.images.has(index)) this.images.set(index, { views: [], dwell: 0, sight: '', tiles: new Set(), missing: new Set(), adjustments: {} })
+    this.images.get(index).pane = pane + 1
   }
 
-  /** The next image in that direction which the other pane does not show. */
+  /** The next image in that direction which no other pane shows. */
   neighbour(pane, step) {
-    const from = this.pair[pane] ?? -1
+    const from = this.shown[pane] ?? -1
     for (let index = from + step; index >= 0 && index < this.unit.images.length; index += step)
-      if (index !== this.pair[1 - pane]) return index
+      if (!this.shown.includes(index)) return index
     return null
   }
 
-  /** A view has come to rest on both panes. */
+  /**
+   * A view has come to rest: its zoom, its metres per pixel, and for each pane the boxes of ground that were visible
+   * (none where it was covered).
+   */
   rest(view) {
     this.leave()
     this.view = view
     this.settledAt = performance.now()
-    this.pair.forEach((index, pane) => {
-      if (index !== null) this.disc.look(index, view.bounds[pane], view.resolution, this.unit.images[index].resolution_m)
-    })
+    for (const [pane, boxes] of view.boxes.entries()) {
+      const image = this.image(pane)
+      if (image) for (const box of boxes) this.disc.look(this.shown[pane], box, view.resolution, image.resolution_m)
+    }
   }
 
-  /** Book the time on screen of the view that ends now. */
+  /** Book the time on screen of the view that ends now; without a view nobody is looking. */
   leave() {
     if (!this.view) return
-    const ms = Math.round(performance.now() - this.settledAt)
-    this.pair.forEach((index, pane) => {
-      if (index === null) return
-      const image = this.seen(index)
-      image.dwell += ms
-      const view = { bounds: this.view.bounds[pane].map(sendable), zoom: this.view.zoom, ms }
-      if (image.views.length < MOST_VIEWS) image.views.push(view)
-    })
+    const ms = Math.min(Math.round(performance.now() - this.settledAt), 3_600_000)
+    for (const [pane, boxes] of this.view.boxes.entries()) if (boxes.length) this.book(pane, boxes, ms)
     this.view = null
   }
 
-  /** Take over the counts of a pane's tiles. */
-  countTiles(pane, counts) {
-    const image = this.images.get(this.pair[pane])
+  book(pane, boxes, ms) {
+    const image = this.images.get(this.shown[pane])
     if (!image) return
-    image.tiles += counts.tiles
-    image.missing += counts.missing
-    counts.tiles = counts.missing = 0
+    image.dwell += ms
+    image.zoom = this.view.zoom
+    // A pane that is covered in part shows several boxes at once: their time counts once.
+    const views = boxes.map((box, nth) => ({ bounds: box.map(sendable), zoom: this.view.zoom, ms: nth ? 0 : ms }))
+    if (image.views.length + views.length <= MOST_VIEWS) image.views.push(...views)
+  }
+
+  /** A tile of the image has come, or could not be had. */
+  countTile(index, tile, isThere) {
+    const image = this.images.get(index)
+    if (!image) return
+    image.tiles.add(tile)
+    if (isThere) image.missing.delete(tile)
+    else image.missing.add(tile)
+  }
+
+  /** Note how the images on screen are adjusted; neutral leaves what was used before. */
+  noteAdjustments(differences) {
+    for (const index of this.shown) {
+      const used = index === null ? {} : differences(this.unit.images[index])
+      if (Object.keys(used).length) this.images.get(index).adjustments = used
+    }
   }
 
   /** Indexes of the images looked at that can support a reject. */
   supporting() {
-    return [...this.images.keys()].filter((index) => !predates(this.unit.images[index], this.unit.report.ends))
+    return [...this.images.keys()].filter((index) => this.maySupport(index))
+  }
+
+  maySupport(index) {
+    return !predates(this.unit.images[index], this.unit.report.ends)
+  }
+
+  /** The images whose views count for the walk over the disc. */
+  counting() {
+    const supporting = this.supporting()
+    return supporting.length ? supporting : this.shown.filter((index) => index !== null)
   }
 
   /** Share of the disc seen where there is a picture; the server measures it again. */
   share() {
     const covered = this.supporting().reduce((sum, index) => sum + this.unit.images[index].share_covered, 0)
     return Math.min(this.disc.share(this.supporting()), covered)
-  }
-
-  nextFrame(centre) {
-    const shown = this.pair.filter((index) => index !== null)
-    return this.disc.nextUnseen(this.supporting().length ? this.supporting() : shown, centre)
   }
 
   /** The person did something: a longer pause before it was no thinking. */
@@ -98,22 +123,26 @@ export class Looking {
     return Math.max(0, (performance.now() - this.startedAt - this.idle) / 1000)
   }
 
-  /** The images as a verdict reports them. */
+  /** The images as a verdict reports them: those on screen, then those looked at longest. */
   report() {
-    return [...this.images].map(([index, image]) => {
-      const pane = this.pair.indexOf(index)
-      return {
-        pane: pane < 0 ? 1 : pane + 1,
-        source: this.unit.images[index].source,
-        captured_on: this.unit.images[index].captured_on,
-        zoom: image.views.at(-1)?.zoom ?? null,
-        views: image.views,
-        dwell_ms: Math.min(image.dwell, 86_400_000),
-        n_tiles: image.tiles,
-        n_tiles_missing: image.missing,
-        sight: image.sight,
-        was_on_screen_at_verdict: pane >= 0,
-      }
-    })
+    const isShown = (index) => this.shown.includes(index)
+    const seen = [...this.images].sort(([a, one], [b, other]) => isShown(b) - isShown(a) || other.dwell - one.dwell)
+    return seen.slice(0, MOST_IMAGES).map(([index, image]) => ({
+      pane: image.pane,
+      ...this.named(index),
+      zoom: image.zoom ?? null,
+      views: image.views,
+      dwell_ms: Math.min(image.dwell, 86_400_000),
+      n_tiles: image.tiles.size,
+      n_tiles_missing: image.missing.size,
+      sight: image.sight,
+      adjustments: image.adjustments,
+      was_on_screen_at_verdict: isShown(index),
+    }))
+  }
+
+  named(index) {
+    const { source, key, version, captured_on } = this.unit.images[index]
+    return { source, key, version, captured_on }
   }
 }

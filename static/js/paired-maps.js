@@ -1,32 +1,34 @@
-// Two synchronised maps of our own imagery. The only file that touches the map library; it alone flips to (lat, lon).
+// One to four synchronised maps of our own imagery. The page's only file that touches the map library; it alone flips
+// to (lat, lon). Everything else speaks metres from the reported point.
 
+import { drawGlyph } from 'glyphs'
+import { metresAPixel } from 'mercator'
 import { bearing, distance, offset, place } from 'plane'
+import { TilePane } from 'tile-pane'
 
 const L = window.L
 const OPENING_ZOOM = 15 // 4.8 m a pixel at the equator: a 10 m pit shows, and a 1,000 m disc fits the pane
 const MAX_ZOOM = 20
 const SETTLED_MS = 250
+const RANGE_RINGS_M = [100, 250, 500, 1000]
 
 const latLng = ([lon, lat]) => L.latLng(lat, lon)
 const lonLat = ({ lat, lng }) => [lng, lat]
 
 export class PairedMaps extends EventTarget {
-  constructor(elements, words) {
+  /** `visible(pane)` tells which boxes of a pane can be seen: [left, top, right, bottom] in pixels. */
+  constructor(elements, { words, store, visible }) {
     super()
-    this.words = words
+    Object.assign(this, { words, store, visible })
+    this.elements = elements
     this.maps = elements.map((element) => this.makeMap(element))
-    this.layers = elements.map(() => null)
-    this.rings = elements.map(() => L.layerGroup())
-    this.marks = elements.map(() => L.layerGroup())
-    this.maps.forEach((map, pane) => {
-      this.rings[pane].addTo(map)
-      this.marks[pane].addTo(map)
-      map.on('move', () => this.follow(map))
-      map.on('moveend', () => this.settle())
-      map.on('click', (event) => this.tell('click', this.metres(event.latlng), pane))
-      map.on('mousemove', (event) => (this.pointer = event.latlng))
-    })
-    new ResizeObserver(() => this.maps.forEach((map) => map.invalidateSize({ pan: false }))).observe(elements[0])
+    this.tiles = this.maps.map((map, pane) => new TilePane(L, map, store, (name, ...detail) => this.tell(name, pane, ...detail)))
+    this.surroundings = this.maps.map((map) => L.layerGroup().addTo(map))
+    this.marks = this.maps.map((map) => L.layerGroup().addTo(map))
+    this.rulers = this.maps.map((map) => L.layerGroup().addTo(map))
+    this.n = elements.length // panes in use, the first ones
+    const resized = new ResizeObserver(() => this.resized())
+    for (const element of elements) resized.observe(element)
   }
 
   makeMap(element) {
@@ -43,6 +45,13 @@ export class PairedMaps extends EventTarget {
       maxZoom: MAX_ZOOM,
     })
     L.control.scale({ imperial: false, maxWidth: 140 }).addTo(map)
+    map.on('move', () => this.follow(map))
+    map.on('moveend', () => this.settle())
+    map.on('click', (event) => this.tell('click', this.metres(event.latlng)))
+    map.on('mousemove', (event) => {
+      this.pointer = event.latlng
+      this.tell('pointed', this.metres(event.latlng))
+    })
     return map
   }
 
@@ -58,15 +67,45 @@ export class PairedMaps extends EventTarget {
     return latLng(place(this.unit.point, metres))
   }
 
+  get inUse() {
+    return this.maps.slice(0, this.n)
+  }
+
   // ---- the unit ----
 
-  /** Show a unit: both maps at its point, rings, grid cell, neighbours. */
+  /** Show a unit: the maps at its point, rings, grid cell, neighbours. */
   show(unit) {
     this.unit = unit
     this.pointer = null
-    this.together(() => this.maps.forEach((map) => map.setView(latLng(unit.point), OPENING_ZOOM, { animate: false })))
-    this.rings.forEach((group) => this.drawSurroundings(group.clearLayers()))
-    this.marks.forEach((group) => group.clearLayers())
+    for (const tiles of this.tiles) tiles.show(null) // the last unit's images are not wanted here
+    this.look([latLng(unit.point), OPENING_ZOOM])
+    for (const group of [...this.surroundings, ...this.marks, ...this.rulers]) group.clearLayers()
+    this.inUse.forEach((_, pane) => this.drawSurroundings(this.surroundings[pane]))
+  }
+
+  /** Use the first n panes; those that come into use show what the others show. */
+  use(n) {
+    this.tiles.forEach((tiles, pane) => pane >= n && tiles.show(null))
+    this.n = n
+    this.measure()
+    if (!this.unit) return
+    this.surroundings.forEach((group, pane) => {
+      if (pane >= n) [group, this.marks[pane], this.rulers[pane]].forEach((each) => each.clearLayers())
+      else if (!group.getLayers().length) this.drawSurroundings(group)
+    })
+  }
+
+  /** A pane has another size: its middle stays where it was. */
+  resized() {
+    this.measure()
+    this.tell('resized')
+  }
+
+  measure() {
+    this.following = true // that a pane has another size moves no other
+    for (const map of this.inUse) map.invalidateSize({ pan: false })
+    this.following = false
+    if (this.unit) this.look(this.looksAt)
   }
 
   drawSurroundings(group) {
@@ -74,9 +113,9 @@ export class PairedMaps extends EventTarget {
     const [west, south, east, north] = unit.cell
     this.double(group, L.polyline, [[north, west], [north, east], [south, east], [south, west], [north, west]], { dashArray: '10 6' })
     this.label(group, [north, Math.max(west, place(unit.point, [-unit.search_radius_m, 0])[0])], words.gridCell)
-    for (const [radius, text] of this.radii()) {
-      this.double(group, L.circle, latLng(unit.point), { radius })
-      this.label(group, this.at([radius * Math.SQRT1_2, -radius * Math.SQRT1_2]), text)
+    for (const [radius, text, kind] of this.radii()) {
+      this.double(group, L.circle, latLng(unit.point), { radius }, kind)
+      this.label(group, this.at([radius * Math.SQRT1_2, -radius * Math.SQRT1_2]), text, kind)
     }
     if (unit.polygon)
       for (const polygon of unit.polygon)
@@ -85,27 +124,31 @@ export class PairedMaps extends EventTarget {
     group.addLayer(this.glyph('crosshair', latLng(unit.point), false))
   }
 
+  /** The tolerance, the search radius, and between them the round distances that lie inside. */
   radii() {
     const { tolerance_m, search_radius_m } = this.unit
     const { words } = this
     const metres = (value) => value.toLocaleString(document.documentElement.lang)
+    const ranges = RANGE_RINGS_M.filter((radius) => radius < search_radius_m && radius !== tolerance_m)
     return [
-      [tolerance_m, words.tolerance.replace('%s', metres(tolerance_m))],
-      [search_radius_m, words.searchRadius.replace('%s', metres(search_radius_m))],
+      [tolerance_m, words.tolerance.replace('%s', metres(tolerance_m)), ''],
+      [search_radius_m, words.searchRadius.replace('%s', metres(search_radius_m)), ''],
+      ...ranges.map((radius) => [radius, words.range.replace('%s', metres(radius)), 'range']),
     ]
   }
 
   /** A shape in both tones, so that it reads on soil, water and canopy. */
-  double(group, make, where, options) {
+  double(group, make, where, options, kind = '') {
     const still = { interactive: false, ...options }
-    group.addLayer(make(where, { ...still, className: 'edge ring', weight: 3, fill: false, color: '#000', opacity: 0.6 }))
-    group.addLayer(make(where, { ...still, className: 'line ring', weight: 1.25, fill: false, color: '#fff' }))
+    group.addLayer(make(where, { ...still, className: `edge ring ${kind}`, weight: 3, fill: false, color: '#000', opacity: 0.6 }))
+    group.addLayer(make(where, { ...still, className: `line ring ${kind}`, weight: 1.25, fill: false, color: '#fff' }))
   }
 
   label(group, where, text, kind = '') {
     const words = document.createElement('span')
     words.textContent = text
-    const icon = L.divIcon({ className: `ring-label ${kind}`, html: words, iconSize: null, iconAnchor: kind ? [-18, 8] : [-6, 8] })
+    const anchor = kind === 'distance' ? -18 : kind === 'distance west' ? 18 : -6
+    const icon = L.divIcon({ className: `ring-label ${kind}`, html: words, iconSize: null, iconAnchor: [anchor, 8] })
     group.addLayer(L.marker(where, { icon, interactive: false, keyboard: false }))
   }
 
@@ -116,57 +159,47 @@ export class PairedMaps extends EventTarget {
 
   // ---- images ----
 
-  /** Put an image (or none) into a pane. */
-  setImage(pane, image) {
-    this.layers[pane]?.remove()
-    this.layers[pane] = null
-    this.tell('loading', pane, false)
-    if (!image) return
-    const count = { tiles: 0, missing: 0 }
-    const layer = L.tileLayer(image.tiles, { maxNativeZoom: Math.min(image.max_zoom, MAX_ZOOM), maxZoom: MAX_ZOOM, minZoom: 8, className: 'imagery', keepBuffer: 1, updateWhenIdle: false })
-    layer.on('tileload', () => (count.tiles += 1))
-    layer.on('tileerror', () => ((count.tiles += 1), (count.missing += 1)))
-    layer.on('loading', () => this.tell('loading', pane, true))
-    layer.on('load', () => this.tell('loading', pane, false))
-    layer.counts = count
-    this.layers[pane] = layer.addTo(this.maps[pane])
+  /** Put an image (or none) into a pane; `tileAt` tells what stands at each tile. */
+  setImage(pane, image, tileAt) {
+    this.tiles[pane].show(image && { tileAt, maxNativeZoom: Math.min(image.max_zoom, MAX_ZOOM), maxZoom: MAX_ZOOM })
   }
 
-  counts(pane) {
-    return this.layers[pane]?.counts ?? { tiles: 0, missing: 0 }
+  retry(pane) {
+    this.tiles[pane].retry()
   }
 
-  /** Fetch and decode the opening view of a unit to come. */
-  async prefetch(unit, images) {
+  /** The CSS filter of every pane's tiles. */
+  filter(text) {
+    for (const map of this.maps) map.getPane('tilePane').style.filter = text
+  }
+
+  /** Tiles of the opening view at a point, just those that the panes will ask for: [z, x, y]. */
+  openingTiles(point) {
     const size = this.maps[0].getSize()
-    const centre = L.CRS.EPSG3857.latLngToPoint(latLng(unit.point), OPENING_ZOOM)
-    const from = centre.subtract(size.divideBy(2)).divideBy(256).floor()
-    const to = centre.add(size.divideBy(2)).divideBy(256).floor()
-    const fetched = []
-    for (const image of images)
-      for (let x = from.x; x <= to.x; x += 1)
-        for (let y = from.y; y <= to.y; y += 1) {
-          const picture = new Image()
-          picture.src = L.Util.template(image.tiles, { z: OPENING_ZOOM, x, y })
-          fetched.push(picture.decode().catch(() => null))
-        }
-    await Promise.all(fetched)
+    const centre = L.CRS.EPSG3857.latLngToPoint(latLng(point), OPENING_ZOOM).floor() // as the library rounds it
+    const first = centre.subtract(size.divideBy(2)).divideBy(256).floor()
+    const last = centre.add(size.divideBy(2)).divideBy(256).ceil()
+    const found = []
+    for (let x = first.x; x < last.x; x += 1) for (let y = first.y; y < last.y; y += 1) found.push({ z: OPENING_ZOOM, x, y })
+    return found
   }
 
   // ---- looking ----
 
-  together(change) {
+  /** Turn every pane to [centre, zoom]. */
+  look(where) {
+    this.looksAt = where
     this.following = true
-    change()
+    for (const map of this.inUse) map.setView(...where, { animate: false })
     this.following = false
     this.settle()
   }
 
   follow(leader) {
-    if (this.following) return
+    if (this.following || !this.inUse.includes(leader)) return
+    this.looksAt = [leader.getCenter(), leader.getZoom()]
     this.following = true
-    for (const map of this.maps)
-      if (map !== leader) map.setView(leader.getCenter(), leader.getZoom(), { animate: false })
+    for (const map of this.inUse) if (map !== leader) map.setView(...this.looksAt, { animate: false })
     this.following = false
   }
 
@@ -178,22 +211,39 @@ export class PairedMaps extends EventTarget {
 
   view() {
     const map = this.maps[0]
-    return { zoom: map.getZoom(), bounds: this.maps.map((each) => this.boundsOf(each)), resolution: resolution(map) }
+    return { zoom: map.getZoom(), resolution: metresAPixel(map.getCenter().lat, map.getZoom()), boxes: this.inUse.map((_, pane) => this.visible(pane).map((box) => this.onGround(pane, box))) }
   }
 
-  /** [west, south, east, north] in metres from the reported point. */
-  boundsOf(map) {
-    const bounds = map.getBounds()
-    return [...this.metres(bounds.getSouthWest()), ...this.metres(bounds.getNorthEast())]
+  /** A box of a pane's pixels as [west, south, east, north] in metres. */
+  onGround(pane, [left, top, right, bottom]) {
+    const at = (x, y) => this.metres(this.maps[pane].containerPointToLatLng([x, y]))
+    return [...at(left, bottom), ...at(right, top)]
+  }
+
+  size(pane) {
+    const { x, y } = this.maps[pane].getSize()
+    return [x, y]
+  }
+
+  /** [west, south, east, north] of the whole first pane. */
+  extent() {
+    return this.onGround(0, [0, 0, ...this.size(0)])
   }
 
   centre() {
     return this.metres(this.maps[0].getCenter())
   }
 
-  lookAt(metres, zoom) {
-    const map = this.maps[0]
-    map.setView(this.at(metres), zoom ?? Math.max(map.getZoom(), OPENING_ZOOM), { animate: false })
+  /** Turn the panes so that the place, in metres, stands at a pixel of the pane (its middle unless said). */
+  lookAt(metres, { zoom = OPENING_ZOOM, pane = 0, pixel = null } = {}) {
+    const map = this.maps[pane]
+    const shift = pixel ? map.getSize().divideBy(2).subtract(pixel) : L.point(0, 0)
+    this.look([map.unproject(map.project(this.at(metres), zoom).add(shift), zoom), zoom])
+  }
+
+  /** Metres a pixel at the zoom at which the disc is walked. */
+  walkingResolution() {
+    return metresAPixel(this.unit.point[1], OPENING_ZOOM)
   }
 
   zoomBy(step) {
@@ -205,7 +255,7 @@ export class PairedMaps extends EventTarget {
   }
 
   reset() {
-    this.maps[0].setView(latLng(this.unit.point), OPENING_ZOOM, { animate: false })
+    this.look([latLng(this.unit.point), OPENING_ZOOM])
   }
 
   /** Where the pointer was last, else the middle of the view; metres. */
@@ -217,7 +267,7 @@ export class PairedMaps extends EventTarget {
 
   /** Draw the mark of a move (or null) and the other mines, all in metres. */
   drawMarks(moved, others) {
-    this.marks.forEach((group) => {
+    this.marks.slice(0, this.n).forEach((group) => {
       group.clearLayers()
       if (moved) this.drawMove(group, moved)
       others.forEach((other, index) => {
@@ -229,44 +279,34 @@ export class PairedMaps extends EventTarget {
   }
 
   drawMove(group, moved) {
-    const line = [latLng(this.unit.point), this.at(moved)]
-    group.addLayer(L.polyline(line, { className: 'edge', weight: 4, color: '#000', opacity: 0.6, interactive: false }))
-    group.addLayer(L.polyline(line, { className: 'line', weight: 2, color: '#fff', dashArray: '3 4', interactive: false }))
+    this.dotted(group, [latLng(this.unit.point), this.at(moved)])
     const words = this.words.metresAway
       .replace('%(metres)s', Math.round(distance(moved)))
       .replace('%(bearing)s', Math.round(bearing(moved)))
       .replace('%%', '%')
-    this.label(group, this.at(moved), words, 'distance')
+    this.label(group, this.at(moved), words, away(moved, [0, 0]))
     const mark = this.glyph('moved', this.at(moved), true)
     mark.on('dragend', () => this.tell('dragged', this.metres(mark.getLatLng())))
     group.addLayer(mark)
   }
+
+  /** The ruler from one place to another, in metres, with what it reads; nothing without a first place. */
+  drawRuler(from, to, words) {
+    this.rulers.slice(0, this.n).forEach((group) => {
+      group.clearLayers()
+      if (!from) return
+      for (const end of to ? [from, to] : [from]) group.addLayer(this.glyph('end', this.at(end), false))
+      if (!to) return
+      this.dotted(group, [this.at(from), this.at(to)])
+      this.label(group, this.at(to), words, away(to, from))
+    })
+  }
+
+  dotted(group, line) {
+    group.addLayer(L.polyline(line, { className: 'edge', weight: 4, color: '#000', opacity: 0.6, interactive: false }))
+    group.addLayer(L.polyline(line, { className: 'line', weight: 2, color: '#fff', dashArray: '3 4', interactive: false }))
+  }
 }
 
-function resolution(map) {
-  const lat = (map.getCenter().lat * Math.PI) / 180
-  return (156543.033928 * Math.cos(lat)) / 2 ** map.getZoom()
-}
-
-const SHAPES = {
-  crosshair: ['M20 9a11 11 0 1 0 .01 0M20-10v15M20 35v15M-10 20h15M35 20h15'],
-  moved: ['M20 9 31 20 20 31 9 20Z'],
-  other: ['M20 11 29 28 11 28Z'],
-  neighbour: ['M20 13a7 7 0 1 0 .01 0'],
-}
-
-function drawGlyph(kind) {
-  const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg')
-  svg.setAttribute('viewBox', '0 0 40 40')
-  svg.setAttribute('width', '40')
-  svg.setAttribute('height', '40')
-  svg.setAttribute('overflow', 'visible')
-  for (const className of ['edge', 'line body'])
-    for (const d of SHAPES[kind]) {
-      const path = document.createElementNS('http://www.w3.org/2000/svg', 'path')
-      path.setAttribute('d', d)
-      path.setAttribute('class', className)
-      svg.append(path)
-    }
-  return svg
-}
+/** On which side of an end its label stands: away from the other end. */
+const away = ([east], [fromEast]) => (east < fromEast ? 'distance west' : 'distance')

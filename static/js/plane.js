@@ -24,6 +24,17 @@ export function offset([lon, lat], [toLon, toLat]) {
   return [(toLon - lon) * perLon, (toLat - lat) * perLat]
 }
 
+/**
+ * Metres on the ground between two places given as [east, north] of an origin [lon, lat]: measured in the plane of the
+ * latitude halfway between them, so that it holds far from the origin too (within 0.01 % of the geodesic up to 10 km).
+ */
+export function ground(origin, from, to) {
+  const [lon, lat] = place(origin, from)
+  const [toLon, toLat] = place(origin, to)
+  const [perLon, perLat] = metresPerDegree((lat + toLat) / 2)
+  return Math.hypot((toLon - lon) * perLon, (toLat - lat) * perLat)
+}
+
 export const distance = ([east, north]) => Math.hypot(east, north)
 
 /** Degrees clockwise from north, 0 to 360. */

@@ -1,15 +1,17 @@
 // The units in hand: one on screen, three ready behind it, and the lease on the first.
 
 const N_AHEAD = 4
+const N_ASKED = 6 // in one go, so that a slow line answers every third verdict only
 
 export class Queue extends EventTarget {
   /**
    * `page` is what the server wrote into the page. `prefetch(unit)` gets a unit's opening view ready. `waiting()` tells
-   * what the server has not answered yet. Events: show (another unit is first), finished, signedOut, leaseLost.
+   * what the server has not answered yet, `nReadyWanted()` how many units to get ready. Events:
+   * show (another unit is first), ready, progress, finished (detail: how many units wait for imagery), signedOut, leaseLost.
    */
-  constructor({ page, server, waiting, prefetch }) {
+  constructor({ page, server, waiting, prefetch, nReadyWanted }) {
     super()
-    Object.assign(this, { page, server, waiting, prefetch })
+    Object.assign(this, { page, server, waiting, prefetch, nReadyWanted })
     this.units = page.units // the first is on screen
     this.judged = new Set() // ids of all units judged here: an answer on its way may still name one
     this.fetching = null
@@ -40,7 +42,7 @@ export class Queue extends EventTarget {
     this.ahead()
   }
 
-  /** Keep three units ready behind the one on screen, their opening views decoded. One run at a time. */
+  /** Keep units ready behind the one on screen, their opening views decoded. One run at a time. */
   async ahead() {
     this.isAskedAgain = true
     this.fetching ??= (async () => {
@@ -56,7 +58,7 @@ export class Queue extends EventTarget {
 
   async makeReady() {
     this.tell('ready')
-    for (const each of this.units.slice(1, N_AHEAD)) {
+    for (const each of this.units.slice(1, 1 + this.nReadyWanted())) {
       if (each.isReady) continue
       await this.prefetch(each)
       each.isReady = true
@@ -71,7 +73,7 @@ export class Queue extends EventTarget {
   /** Ask for more units once everything before is sent; each answer of the outbox calls again. */
   async handOut() {
     if ((await this.waiting()).length) return
-    const { ok, status, body } = await this.server.post(this.page.urls.handOut, { n: N_AHEAD })
+    const { ok, status, body } = await this.server.post(this.page.urls.handOut, { n: N_ASKED })
     if (!ok) {
       if (status === 401) this.tell('signedOut')
       else setTimeout(() => this.ahead(), 5000)
@@ -85,7 +87,7 @@ export class Queue extends EventTarget {
     this.tell('progress')
     if (!wasEmpty) return
     if (this.unit) this.start()
-    else this.tell('finished')
+    else this.dispatchEvent(new CustomEvent('finished', { detail: body.n_without_imagery ?? 0 }))
   }
 
   /** Hold the unit on screen a while longer. */

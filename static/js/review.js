@@ -1,7 +1,11 @@
 // The review loop: one unit on screen, three ready behind it, verdicts kept until the server has answered.
 
+import { Adjust } from 'adjust'
 import { Server } from 'api'
+import { Context } from 'context'
+import { Dating } from 'dating'
 import { check, Detail } from 'detail'
+import { Divider } from 'divider'
 import { listen } from 'keys'
 import { Marks } from 'marks'
 import { Notices } from 'notices'
@@ -10,7 +14,11 @@ import { PairedMaps } from 'paired-maps'
 import { Panes } from 'panes'
 import { Queue } from 'queue'
 import { Reasons } from 'reasons'
+import { Ruler } from 'ruler'
+import { TileStore } from 'tile-store'
 import { Verdicts } from 'verdicts'
+import { ViewControls } from 'view-controls'
+import { ViewSettings } from 'view-settings'
 
 const page = JSON.parse(document.getElementById('review-data').textContent)
 const { words, urls } = page
@@ -19,18 +27,39 @@ const locale = page.language === 'en' ? 'en-GB' : page.language // day before mo
 const number = new Intl.NumberFormat(locale)
 
 const server = new Server(page.user, urls.session)
-const outbox = await Outbox.open(server) // where it cannot be opened, the plain form stays
+const outbox = await Outbox.open(server).catch(stayPlain)
 $('review').classList.add('js')
 const notices = new Notices(outbox, words, urls)
 const say = (text, forEverybody) => notices.say(text, forEverybody)
 const detail = new Detail()
-const maps = new PairedMaps([$('map-1'), $('map-2')], words)
-const panes = new Panes({ maps, words, locale, number })
+const settings = new ViewSettings()
+const store = new TileStore()
+const elements = [...document.querySelectorAll('.pane')]
+const maps = new PairedMaps(elements.map((element) => element.querySelector('.map')), { words, store, visible: (pane) => panes.visible(pane) })
+const context = new Context({ store, words, number, go: (metres) => maps.lookAt(metres) })
+const adjust = new Adjust(number)
+const divider = new Divider(words)
+const dating = new Dating(words, locale)
+const panes = new Panes({ elements, maps, store, settings, divider, adjust, context, words, number, dating, say })
 const marks = new Marks({ maps, words, number, say, mineType: () => detail.fields.mine_type })
-const prefetch = (unit) => maps.prefetch(unit, unit.pair.map((index) => unit.images[index]))
-const queue = new Queue({ page, server, waiting: () => outbox.waiting(), prefetch })
-const verdicts = new Verdicts({ page, server, outbox, queue, panes, marks, detail, say, suggestion: () => '' })
+const ruler = new Ruler({ draw: (...ends) => maps.drawRuler(...ends), say, number, changed: (isOn) => controls.drawRuler(isOn) })
+const controls = new ViewControls({ settings, ruler, panes })
+const queue = new Queue({
+  page,
+  server,
+  waiting: () => outbox.waiting(),
+  prefetch: (unit) => panes.prefetch(unit),
+  nReadyWanted: () => (settings.isLight ? 1 : 3),
+})
+const verdicts = new Verdicts({ page, server, outbox, queue, panes, marks, detail, say, suggestion: () => panes.suggestion() })
 const reasons = new Reasons((reason) => judge('unsure', reason))
+
+/** Where verdicts cannot be kept, the plain form stays, with the pictures that a page without script shows. */
+function stayPlain(error) {
+  const pictures = $('plain-images')
+  if (pictures) pictures.outerHTML = pictures.textContent
+  throw error
+}
 
 let keysOn = localStorage.getItem('review-keys') !== 'off'
 
@@ -40,13 +69,17 @@ queue.addEventListener('show', () => {
   if (queue.unit) $('finished').hidden = true
   panes.show(queue.unit)
   marks.start(queue.unit)
+  ruler.start(queue.unit)
   reasons.close()
   if (!queue.unit) return
   detail.clear()
   say('')
 })
-queue.addEventListener('finished', () => {
+queue.addEventListener('finished', ({ detail: nWithoutImagery }) => {
   $('finished').hidden = false
+  $('without-imagery').hidden = !nWithoutImagery
+  $('all-judged').hidden = Boolean(nWithoutImagery)
+  $('without-imagery').textContent = words.withoutImagery.replace('%s', number.format(nWithoutImagery))
   $('ready').textContent = ''
 })
 queue.addEventListener('ready', () => {
@@ -57,7 +90,10 @@ queue.addEventListener('signedOut', () => notices.signedOut())
 queue.addEventListener('leaseLost', () => notices.strip(words.leaseLost))
 setInterval(() => queue.unit && document.visibilityState === 'visible' && queue.lease(), 240_000)
 
-maps.addEventListener('click', ({ detail: [metres] }) => marks.set(metres))
+maps.addEventListener('click', ({ detail: [metres] }) => (ruler.isOn ? ruler.click(metres) : marks.set(metres)))
+maps.addEventListener('pointed', ({ detail: [metres] }) => ruler.isOn && ruler.point(metres))
+settings.addEventListener('change', () => panes.look && marks.draw())
+window.addEventListener('resize', () => panes.look && panes.drawLine())
 
 // ---- verdicts ----
 
@@ -86,7 +122,10 @@ outbox.addEventListener('sent', ({ detail: { answer } }) => {
   queue.ahead()
 })
 outbox.addEventListener('refused', ({ detail: { entry } }) => entry.kind === 'review' && verdicts.refused(entry.body))
-document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && outbox.flush())
+document.addEventListener('visibilitychange', () => {
+  panes.pause(document.visibilityState !== 'visible')
+  if (document.visibilityState === 'visible') outbox.flush()
+})
 
 // ---- buttons ----
 
@@ -94,19 +133,15 @@ for (const button of document.querySelectorAll('[data-verdict]')) button.addEven
 $('undo').addEventListener('click', () => verdicts.undo())
 $('next-frame').addEventListener('click', () => panes.nextFrame())
 $('other').addEventListener('click', () => marks.addOther())
-$('rings').addEventListener('click', toggleRings)
 $('help-open').addEventListener('click', () => $('help').showModal())
 $('help-close').addEventListener('click', () => $('help').close())
+for (const dialog of document.querySelectorAll('dialog'))
+  new MutationObserver(() => panes.pause(dialog.open)).observe(dialog, { attributeFilter: ['open'] })
 $('keys-switch').addEventListener('click', () => {
   keysOn = !keysOn
   localStorage.setItem('review-keys', keysOn ? 'on' : 'off')
   drawKeysSwitch()
 })
-
-function toggleRings() {
-  const off = $('panes').classList.toggle('without-rings')
-  check($('rings'), !off)
-}
 
 function drawKeysSwitch() {
   $('keys-switch').textContent = keysOn ? words.keysOn : words.keysOff
@@ -126,26 +161,44 @@ listen({
     undo: () => verdicts.undo(),
     arrow: (direction, { altKey, shiftKey }) => {
       if (altKey) maps.pan(direction[0] * 120, direction[1] * 120)
+      else if (ruler.isOn) ruler.nudge(direction, shiftKey ? 100 : 10)
       else marks.nudge(direction, shiftKey ? 100 : 10)
     },
     confidence: (value) => detail.set('confidence', value),
     rejectReason: (value) => detail.set('reject_reason', value),
-    stepDate: (step, isOther) => panes.stepDate(isOther ? 0 : 1, step),
-    hideMarks: (areHidden) => $('panes').classList.toggle('without-marks', areHidden),
+    stepDate: (step, isOther) => panes.stepDate(step, isOther),
   },
   actions: {
     KeyN: () => panes.nextFrame(),
     KeyA: () => marks.addOther(),
     KeyS: () => detail.toggleSameMine(),
-    KeyR: toggleRings,
+    KeyR: () => controls.toggleRings(),
+    KeyV: () => settings.next(),
+    KeyP: () => panes.nextPane(),
+    KeyL: () => controls.toggleLight(),
+    KeyE: () => controls.toggleContext(),
+    KeyT: () => ruler.toggle(),
+    KeyG: () => adjust.reset(),
+    Digit9: () => adjust.toggleFalseColour(),
     KeyB: () => verdicts.undo(),
     Backspace: () => verdicts.undo(),
-    Escape: () => ($('more').open ? ($('more').open = false) : marks.set(null)),
+    Escape: () => controls.close() || (ruler.isOn ? ruler.toggle(false) : marks.set(null)),
     Digit0: () => maps.reset(),
     Equal: () => maps.zoomBy(1),
     NumpadAdd: () => maps.zoomBy(1),
     Minus: () => maps.zoomBy(-1),
     NumpadSubtract: () => maps.zoomBy(-1),
+  },
+  steps: {
+    Digit6: (direction) => adjust.step('brightness', direction),
+    Digit7: (direction) => adjust.step('contrast', direction),
+    Digit8: (direction) => adjust.step('gamma', direction),
+    Comma: () => divider.step(-1),
+    Period: () => divider.step(1),
+  },
+  holds: {
+    Space: (isHeld) => $('panes').classList.toggle('without-marks', isHeld),
+    KeyH: (isHeld) => panes.blink(isHeld),
   },
 })
 

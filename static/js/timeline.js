@@ -1,4 +1,4 @@
-// One line with every image of the unit, the two in view, and the report.
+// One line with every image of the unit, those in view, and the report.
 
 const NS = 'http://www.w3.org/2000/svg'
 const DAY = 86400000
@@ -10,7 +10,7 @@ function draw(parent, name, attributes, text) {
   parent.append(element)
 }
 
-/** Redraw. `shown` holds the indexes in the left and right pane. */
+/** Redraw. `shown` holds the index in each pane. */
 export function drawTimeline(svg, { images, shown, report, words, sentence }) {
   svg.replaceChildren()
   draw(svg, 'title', { id: 'timeline-words' }, sentence)
@@ -28,7 +28,10 @@ export function drawTimeline(svg, { images, shown, report, words, sentence }) {
     draw(svg, 'path', { class: 'tick', d: `M${x} 10v6` })
     if (year % every === 0 && !nearReport(x)) draw(svg, 'text', { x, y: 31, 'text-anchor': 'middle' }, year)
   }
-  images.forEach((image, index) => {
+  // Those in view last, so that none of the same day lies over them.
+  const order = images.map((_, index) => index).sort((a, b) => shown.includes(a) - shown.includes(b))
+  order.forEach((index) => {
+    const image = images[index]
     if (!image.captured_on) return
     const x = at(image.captured_on)
     const pane = shown.indexOf(index)

@@ -5,8 +5,8 @@ import pytest
 from labels.imagery.choosing import default_pair
 
 
-def image(captured_on: str | None, resolution_m: float = 2.4, share: float = 1.0) -> dict:
-    return {"captured_on": captured_on, "resolution_m": resolution_m, "share_covered": share}
+def image(captured_on: str | None, resolution_m: float | None = 2.4, share: float = 1.0, key: str = "") -> dict:
+    return {"captured_on": captured_on, "resolution_m": resolution_m, "share_covered": share, "key": key}
 
 
 PAIRS = {
@@ -38,6 +38,27 @@ PAIRS = {
         "2021-06-30",
         [0, 3],
     ),
+    "of one day our own, though a provider's covers more": (
+        [
+            image("2019-02-09", share=0.7),
+            image("2019-02-09", key="r1"),
+            image("2024-01-14", key="r2"),
+            image("2024-01-14", share=0.6),
+        ],
+        "2021-06-30",
+        [0, 3],
+    ),
+    "two dates of a provider, whose resolution is not known": (
+        [image("2019-02-09", None, key="r1"), image("2024-01-14", None, key="r2")],
+        "2021-06-30",
+        [0, 1],
+    ),
+    "two dates of one provider and day": (
+        [image("2024-01-14", key="r1"), image("2024-01-14", key="r2")],
+        "2021-06-30",
+        [0, 1],
+    ),
+    "undated: our own first": ([image(None, key="r1"), image(None)], "2021-06-30", [1, 0]),
     "one image": ([image("2024-01-14")], "2021-06-30", [0]),
     "one day only, two sources": ([image("2024-01-14", 1.2, 0.6), image("2024-01-14")], "2021-06-30", [0, 1]),
     "no date known": ([image(None), image(None)], "2021-06-30", [0, 1]),
