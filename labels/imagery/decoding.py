@@ -1,4 +1,4 @@
-"""Pixels of scenes on a tile: what cannot be sent as a block of the file is read by GDAL, files kept open per thread.
+"""Pixels of scenes on a tile: what cannot be sent as a block of the file is read by GDAL, from files kept open.
 
 The pixels are those of rio-tiler (tested). It is not called for what can be said to GDAL in one line: for each tile of
 a file in other coordinates rio-tiler asks PROJ for the resolution of the whole file and GDAL for all of its pixels.
@@ -6,6 +6,8 @@ a file in other coordinates rio-tiler asks PROJ for the resolution of the whole 
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,14 +23,14 @@ from rasterio.io import DatasetReader
 from rasterio.transform import from_bounds
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import calculate_default_transform, transform_bounds
-from rio_tiler.errors import RioTilerError, TileOutsideBounds
+from rio_tiler.errors import RioTilerError
 from rio_tiler.io import Reader
 
 from labels import geo
 from labels.errors import LabelsError
 from labels.imagery import grid, scenes
 
-N_READERS = 16  # kept open per thread
+MAX_IDLE = 100  # files kept open in this process while nobody reads them
 MAX_SCENES = 40  # on one tile; a tile of the whole world must not open every file of a country
 WEB_MERCATOR = CRS.from_epsg(3857)
 
@@ -61,21 +63,18 @@ def compose(shown: scenes.Shown, z: int, x: int, y: int, px: int = grid.TILE_PX)
 def _read(scene: scenes.ShownScene, bounds: grid.Bounds, px: int, is_shifted: bool):
     """The picture's bands and data mask on the bounds; None when it lies elsewhere."""
     try:
-        picture = _pictures.get(scene)
-        if not picture.touches(bounds):
-            return None
-        is_smooth = is_shifted or (bounds[2] - bounds[0]) / px < picture.pixel * 0.999
-        return picture.read(bounds, px, Resampling.bilinear if is_smooth else Resampling.nearest)
-    except TileOutsideBounds:
-        return None
+        with _pictures.lent(scene) as picture:
+            if not picture.touches(bounds):
+                return None
+            is_smooth = is_shifted or (bounds[2] - bounds[0]) / px < picture.pixel * 0.999
+            return picture.read(bounds, px, Resampling.bilinear if is_smooth else Resampling.nearest)
     except (RasterioError, RioTilerError, OSError) as error:
-        _pictures.forget(scene)
         raise PictureMissing("A picture of this place is missing or damaged on the server.") from error
 
 
 @dataclass
 class _Picture:
-    """One open file of one thread."""
+    """One open file."""
 
     dataset: DatasetReader
     # Its overviews, opened as files of their own when first needed.
@@ -171,26 +170,52 @@ class _Picture:
             image.close()
 
 
-class _Pictures(threading.local):
-    """Open files of this thread: opening one costs more than reading a tile of it. GDAL datasets are not shared."""
+class _Pictures:
+    """Open files, lent to one thread at a time: GDAL shares none between threads.
+
+    Opening one costs more than reading a tile of it, and so does decoding a block again that another reader of the file
+    still holds. So the one given back last is lent first, and a file has no more readers than work at once.
+    """
 
     def __init__(self):
-        self._open: OrderedDict[tuple[str, str, str], _Picture] = OrderedDict()
+        # The one given back last at the end.
+        self._idle: OrderedDict[tuple[str, str, str], list[_Picture]] = OrderedDict()
+        self._n_idle = 0
+        self._lock = threading.Lock()
 
-    def get(self, scene: scenes.ShownScene) -> _Picture:
+    @contextmanager
+    def lent(self, scene: scenes.ShownScene) -> Iterator[_Picture]:
+        """The scene's open file; closed if reading it fails."""
         key = (settings.MEDIA_ROOT, scene.path, scene.sha256)
-        if key in self._open:
-            self._open.move_to_end(key)
-            return self._open[key]
-        self._open[key] = _Picture(rasterio.open(Path(settings.MEDIA_ROOT) / scene.path, driver="GTiff"))
-        while len(self._open) > N_READERS:
-            self._open.popitem(last=False)[1].close()
-        return self._open[key]
+        picture = self._take(key) or _Picture(rasterio.open(Path(settings.MEDIA_ROOT) / scene.path, driver="GTiff"))
+        try:
+            yield picture
+        except BaseException:
+            picture.close()
+            raise
+        for old in self._give_back(key, picture):
+            old.close()
 
-    def forget(self, scene: scenes.ShownScene) -> None:
-        found = self._open.pop((settings.MEDIA_ROOT, scene.path, scene.sha256), None)
-        if found:
-            found.close()
+    def _take(self, key: tuple[str, str, str]) -> _Picture | None:
+        with self._lock:
+            idle = self._idle.get(key)
+            if not idle:
+                return None
+            self._n_idle -= 1
+            return idle.pop()
+
+    def _give_back(self, key: tuple[str, str, str], picture: _Picture) -> list[_Picture]:
+        """What is to be closed for it: files that nobody has asked for in a while."""
+        with self._lock:
+            self._idle.setdefault(key, []).append(picture)
+            self._idle.move_to_end(key)
+            self._n_idle += 1
+            gone = []
+            while self._n_idle - len(gone) > MAX_IDLE:
+                _, pictures = self._idle.popitem(last=False)
+                gone += pictures
+            self._n_idle -= len(gone)
+        return gone
 
 
 _pictures = _Pictures()
