@@ -35,7 +35,9 @@ def answer(request: HttpRequest, source: ImagerySource, row: ProviderDate, z: in
         response = HttpResponse(status=204, headers={"X-Imagery": "none"})
     except providers.Unavailable as error:
         headers = {"X-Imagery": "unavailable", "Retry-After": str(error.retry_after_s), "Cache-Control": "no-store"}
-        return HttpResponse(status=503, headers=headers)
+        response = HttpResponse(status=503, headers=headers)
+        response._has_been_logged = True  # it is no failure of ours: a page can ask for dozens of such tiles
+        return response
     else:
         response = HttpResponse(shown.content, content_type=shown.content_type, headers={"X-Imagery": shown.imagery})
     response.headers["Cache-Control"] = f"private, max-age={KEEP_S}" if _may_keep(request, source) else "no-store"
