@@ -9,9 +9,9 @@ SHARE_WORTH_SHOWING = 0.5
 def default_pair(images: list[DatedImage], report_ends: str | None) -> list[int]:
     """Indexes of the latest image before the report's end and of the newest one; fewer than two where there are none.
 
-    Images on which a pit shows, and that cover at least half of the disc, come before the others; of one day the one
-    that covers more. Of one day, pictures of our own come before a provider's: they stay, and nobody is asked for them.
-    `report_ends` is an ISO date.
+    Images on which a pit shows, and that cover at least half of the disc, come before the others, and among these a pair
+    of our own before a provider's: it stays, and nobody is told which place is looked at. Of one day the image of our own,
+    then the one that covers more. `report_ends` is an ISO date.
     """
     pools = [sorted(pool, key=lambda index: _is_own(images[index]), reverse=True) for pool in _pools(images)]
     for pool in pools:
@@ -44,7 +44,8 @@ def _is_own(image: DatedImage) -> bool:
 
 
 def _pools(images: list[DatedImage]) -> list[list[int]]:
-    """Indexes of the images worth showing, then of those less so: the next pool where one holds no pair."""
+    """Indexes of the images to choose from, best first: the next pool where one holds no pair."""
     covering = [k for k, image in enumerate(images) if image["share_covered"] >= SHARE_WORTH_SHOWING]
     fine = [k for k in covering if (images[k]["resolution_m"] or 0) <= rules.USEFUL_RESOLUTION_M]
-    return [fine, covering, list(range(len(images)))]
+    own = [k for k in fine if _is_own(images[k])]
+    return [own, fine, covering, list(range(len(images)))]

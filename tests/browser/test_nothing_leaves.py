@@ -11,6 +11,7 @@ from labels.ingest import uploads
 from labels.models import Job
 from labels.releases import making
 from tests.browser.conftest import PASSWORD
+from tests.factories import make_provider
 from tests.labels.test_record_review import given
 
 
@@ -28,6 +29,8 @@ def pages(project, audit, annotator, admin) -> list[str]:
     record = units[0].site_record
     file = SimpleUploadedFile("sites.csv", b"code,lon,lat,substance\nA1,-10.7,6.4,Or\nA2,-10.6,91,Or\n")
     upload = uploads.store(file, project=project, user=admin, register=register)
+    provider = make_provider(project, "https://tiles.example.com/{z}/{x}/{y}")
+    provider.dates.create(key="latest")
     named = {
         "overview": [],
         "audits": [],
@@ -47,6 +50,10 @@ def pages(project, audit, annotator, admin) -> list[str]:
         "area_layer_new": [],
         "imagery": [],
         "imagery_new": [],
+        "imagery_policy": [],
+        "provider_new": [],
+        "provider": [provider.uuid],
+        "provider_edit": [provider.uuid],
         "reliability": [],
         "releases": [],
         "release_new": [],

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from labels.checks import allowed_hosts_are_written_out
 from labels.imagery.providers import fetching, guard
 from labels.imagery.providers.errors import Failed, ProviderError, Refused
 from tests.loopback import picture, serving
@@ -370,6 +371,13 @@ def test_over_tls_the_name_is_proven_and_the_number_pinned(listener, network, ce
     with pytest.raises(Failed, match="does not prove"):
         fetching.fetch(f"https://other.example.com:{port}/x", limits=QUICK, allowed=allowed)
     assert len(listener.asked) == 1
+
+
+def test_entries_of_the_operator_are_checked_at_start(settings):
+    settings.IMAGERY_ALLOWED_HOSTS = ["127.0.0.1:8087", "[::1]:80", "tiles:8080"]
+    assert allowed_hosts_are_written_out(None) == []
+    settings.IMAGERY_ALLOWED_HOSTS = ["http://127.0.0.1:8087", "tiles", "*"]
+    assert [error.id for error in allowed_hosts_are_written_out(None)] == ["labels.E002"]
 
 
 def test_the_public_internet_may_be_asked():

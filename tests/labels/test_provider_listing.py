@@ -118,6 +118,14 @@ def test_tilejson(project, server):
     assert asked_tile(server, source, "2017-02-03").endswith("?token=s3cret%2Bkey%2F1")
 
 
+def test_a_key_in_the_path_is_taken_out_of_what_is_relative_to_it(project, server):
+    answers(server, {"/abc123/": {"tiles": ["tiles/{z}/{x}/{y}.jpg"]}})
+    source = make_provider(project, f"{server.url}/{{key}}/", kind="tilejson", key="abc123")
+    listing.refresh(source)
+    assert source.options["template"] == f"{server.url}/{{key}}/tiles/{{z}}/{{x}}/{{y}}.jpg"
+    assert asked_tile(server, source) == "/abc123/tiles/14/7705/7900.jpg"
+
+
 def test_a_second_refresh_changes_nothing_and_a_vanished_date_goes(project, server):
     told = {"tiles": [f"{server.url}/{{date}}/{{z}}/{{x}}/{{y}}"], "dates": ["2017-02-03", "2024-01-14"]}
     told |= {"bounds": [-11, 6, -10, 7]}

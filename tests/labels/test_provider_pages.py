@@ -2,9 +2,11 @@
 
 import json
 import logging
+from pathlib import Path
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.db import connection
 from django.urls import reverse
 
 from labels import jobs
@@ -238,8 +240,6 @@ def test_what_is_no_picture_is_refused_and_leaves_no_file(project, server, catal
     jobs.run(job.pk)
     job.refresh_from_db()
     assert job.state == Job.State.FAILED and "a: " in job.error
-    from pathlib import Path
-
     assert not list((Path(settings.MEDIA_ROOT) / "uploads").glob("*"))
 
 
@@ -249,6 +249,29 @@ def test_too_large_a_picture_is_not_fetched(project, server, catalogue, settings
     jobs.run(job.pk)
     job.refresh_from_db()
     assert job.state == Job.State.FAILED and "too much" in job.error
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_cancelled_fetch_stops_in_the_middle_and_can_be_asked_again(project, server, catalogue, settings):
+    answer, job = server.answer, downloads.ask(catalogue, list(catalogue.dates.all()))
+
+    def cancelled_meanwhile(handler):
+        Job.objects.filter(pk=job.pk).update(cancel_requested=True)
+        connection.close()
+        answer(handler)
+
+    server.answer, jobs.RunningJob.report_every_s = cancelled_meanwhile, 0
+    try:
+        jobs.run(job.pk)
+    finally:
+        server.answer, jobs.RunningJob.report_every_s = answer, 0.5
+    job.refresh_from_db()
+    assert job.state == Job.State.CANCELLED
+    assert not Scene.objects.exists()
+    assert not list((Path(settings.MEDIA_ROOT) / "uploads").glob("*"))
+    again = jobs.retry(job, requested_by=None)
+    jobs.run(again.pk)
+    assert Scene.objects.count() == 1
 
 
 def test_going_back_to_local_imagery_stops_a_waiting_job(project, server, catalogue):

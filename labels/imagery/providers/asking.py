@@ -64,12 +64,13 @@ class Asker:
             raise Failed(_("The provider takes too long to describe itself."), was_slow=True)
         limits = replace(limits, total_s=min(limits.total_s, left))
         try:
-            return fetching.fetch(
+            answer = fetching.fetch(
                 url, limits=limits, allowed=self.allowed, accept=accept, body=body, into=into, report=report
             )
         except ProviderError as error:
             error.args = (addresses.hidden(str(error), self.key),)
             raise
+        return replace(answer, url=self.without_key(answer.url))
 
     def describe(self, url: str, *, accept: str) -> Answer:
         """A description: an answer that must be there."""

@@ -1,6 +1,7 @@
 """One tile of a provider: from the disk if it is kept there, else asked for, within a few seconds or not at all."""
 
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, replace
 from math import floor
 from threading import Lock
@@ -128,7 +129,10 @@ class _Flights:
             if is_first:
                 flight = self._flying[name] = Future()
         if not is_first:
-            return flight.result(timeout=fetching.TILE.total_s + 1)
+            try:
+                return flight.result(timeout=fetching.TILE.total_s)
+            except FutureTimeout:
+                raise Unavailable(_("The provider takes too long to answer.")) from None
         try:
             flight.set_result(ask())
         except BaseException as error:

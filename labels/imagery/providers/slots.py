@@ -10,29 +10,33 @@ from django.utils.translation import gettext as _
 from labels.imagery.providers.errors import Unavailable
 
 QUICK_S = 0.6  # a provider that answers faster may be waited for a little
-PATIENCE_S = 0.5
+PATIENCE_S = 0.4
 
 _free = Condition()
-_taken = 0
+_began: dict[object, float] = {}  # of the fetches under way
 _usual_s: dict[str, float] = {}
 
 
 @contextmanager
 def slot(name: str):
-    """A place among the waiting threads. Raises Unavailable where all are taken, at once if the provider is slow."""
-    global _taken
+    """A place among the waiting threads. Raises Unavailable where all are taken, at once if a provider is slow now."""
+    mine = object()
     with _free:
-        patience = PATIENCE_S if _usual_s.get(name, QUICK_S) <= QUICK_S else 0
-        until = monotonic() + patience
-        while _taken >= settings.PROVIDER_THREADS:
-            if not _free.wait(max(0.0, until - monotonic())) and monotonic() >= until:
+        until = monotonic() + PATIENCE_S
+        while len(_began) >= settings.PROVIDER_THREADS:
+            if not _is_quick(name) or monotonic() >= until:
                 raise Unavailable(_("Too many tiles are being fetched."), retry_after_s=1)
-        _taken += 1
-    began = monotonic()
+            _free.wait(until - monotonic())
+        _began[mine] = began = monotonic()
     try:
         yield
     finally:
         with _free:
             _usual_s[name] = 0.7 * _usual_s.get(name, 0.0) + 0.3 * (monotonic() - began)
-            _taken -= 1
+            del _began[mine]
             _free.notify()
+
+
+def _is_quick(name: str) -> bool:
+    """Whether a place is likely to be free soon: by what is usual, and by how long those under way have taken."""
+    return _usual_s.get(name, 0.0) <= QUICK_S and monotonic() - min(_began.values()) <= QUICK_S
