@@ -59,10 +59,12 @@ def pixel_at(dataset, lon: float, lat: float) -> tuple[np.ndarray, bool]:
     return dataset.read(colours, window=window)[:, 0, 0].astype(int), bool(dataset.dataset_mask(window=window)[0, 0])
 
 
+mercator_west, mercator_south = mercator(rasters.LON, rasters.LAT)
 KINDS = {
     "4326, pixels not square": {"crs": "EPSG:4326", "pixel": (0.0007, 0.0004)},
     "UTM south": {"crs": "EPSG:32720", "pixel": (60.0, 45.0)},
     "3857, pixels not square": {"crs": "EPSG:3857", "pixel": (50.0, 81.0)},
+    "south-up": {"crs": "EPSG:3857", "place": Affine(60, 0, mercator_west, 0, 45, mercator_south)},
     "tiled, with inner blocks": {
         "crs": "EPSG:32720",
         "pixel": (30.0, 30.0),
@@ -297,3 +299,39 @@ def test_opening_knows_bounds_of_bowed_edges(tmp_path):
     with rasterio.open(path) as dataset:
         west, south, east, north = opening.mercator_bounds(dataset)
     assert west < east and south < north
+
+
+def of_place(dataset, xs, ys) -> np.ndarray:
+    """Mean colour of the prepared picture at mercator positions; NaN where it is hidden."""
+    size = dataset.res[0]
+    columns = ((np.array(xs) - dataset.bounds.left) / size).astype(int)
+    rows = ((dataset.bounds.top - np.array(ys)) / size).astype(int)
+    inside = (columns >= 0) & (columns < dataset.width) & (rows >= 0) & (rows < dataset.height)
+    columns, rows = columns.clip(0, dataset.width - 1), rows.clip(0, dataset.height - 1)
+    colours = [band for band in dataset.indexes if dataset.colorinterp[band - 1] != ColorInterp.alpha]
+    values = dataset.read(colours).mean(axis=0)[rows, columns]
+    return np.where(inside & (dataset.dataset_mask()[rows, columns] > 0), values, np.nan)
+
+
+def fit(path: Path, dataset, right: float = 0, down: float = 0) -> tuple[float, float]:
+    """How well the prepared picture shows the original's pattern, moved by pixels of it: correlation, share shown."""
+    with rasterio.open(path) as original:
+        bands = original.read()
+        pattern = (bands[:3].mean(axis=0) if len(bands) >= 3 else bands[0]).astype(float)
+        shown = bands[3] > 0 if len(bands) == 4 else np.ones(pattern.shape, dtype=bool)
+        rows, columns = np.nonzero(shown)
+        at = original.transform @ (columns + 0.5 + right, rows + 0.5 + down)
+        there = of_place(dataset, *transform(original.crs, dataset.crs, *at))
+    both = np.isfinite(there)
+    return np.corrcoef(there[both], pattern[shown][both])[0, 1], both.mean()
+
+
+def test_every_real_raster_shows_its_features_where_they_are(shared_data, prepared):
+    """Moved by half a pixel of the original in any direction, its pattern fits the prepared picture worse."""
+    folder = shared_data / "imagery"
+    for path in [*sorted(folder.glob("*.tif")), *sorted(folder.glob("chips_*/*.tif"))[:3]]:
+        _, dataset = prepared(path)
+        here, share_shown = fit(path, dataset)
+        assert here > 0.9 and share_shown > 0.98, path.name
+        for move in [(0.5, 0), (-0.5, 0), (0, 0.5), (0, -0.5)]:
+            assert fit(path, dataset, *move)[0] < here, (path.name, move)
