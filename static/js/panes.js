@@ -1,5 +1,6 @@
 // The panes of the page: how many there are, which image each shows, what can be seen of it, and what was looked at.
 
+import { Blink } from 'blink'
 import { Chip } from 'chip'
 import { contextTiles } from 'context'
 import { Walk } from 'frames'
@@ -18,6 +19,7 @@ export class Panes {
     this.tiles = [] // which tiles each pane shows, in a word
     this.active = 0
     this.look = null // what was seen of the unit on screen
+    this.blink = new Blink(this)
     elements.forEach((element, pane) => {
       element.addEventListener('click', (event) => this.pressed(pane, event))
       for (const name of ['pointerdown', 'focusin']) element.addEventListener(name, () => this.activate(pane))
@@ -34,6 +36,7 @@ export class Panes {
 
   /** Show a unit, or nothing at the end of the queue. */
   show(unit) {
+    this.blink.hold(false)
     this.unit = unit
     this.look?.leave()
     this.look = null
@@ -151,49 +154,6 @@ export class Panes {
     this.draw()
   }
 
-  /** While held: the other image in the place of the active one. */
-  blink(isOn) {
-    if (!this.look || isOn === Boolean(this.blinking)) return
-    const { active } = this
-    if (!isOn) return this.blinking()
-    const other = (active + this.n - 1) % this.n
-    if (this.mode === 'swipe') this.blinkDivider(active)
-    else if (this.n > 1) this.blinkOver(other, active)
-    else this.blinkImage(this.look.shown[0], this.unit.pair.find((index) => index !== this.look.shown[0]))
-  }
-
-  blinkDivider(active) {
-    const { share } = this.divider
-    this.until(() => this.divider.move(share))
-    this.divider.move(active ? 1 : 0)
-  }
-
-  blinkOver(other, active) {
-    const [from, to] = [this.elements[other].getBoundingClientRect(), this.elements[active].getBoundingClientRect()]
-    this.hiddenPane = active
-    this.elements[other].style.transform = `translate(${to.left - from.left}px, ${to.top - from.top}px)`
-    this.elements[other].style.zIndex = 1
-    this.until(() => {
-      this.hiddenPane = null
-      this.elements[other].style.transform = this.elements[other].style.zIndex = ''
-      this.maps.settle()
-    })
-    this.maps.settle()
-  }
-
-  blinkImage(now, other) {
-    if (other === undefined) return
-    this.until(() => this.setImage(0, now))
-    this.setImage(0, other)
-  }
-
-  until(back) {
-    this.blinking = () => {
-      this.blinking = null
-      back()
-    }
-  }
-
   // ---- brightness and the like ----
 
   adjusted(needsTiles) {
@@ -245,7 +205,7 @@ export class Panes {
   /** Which boxes of a pane's pixels can be seen: not what lies beyond the divider, under the inset or another pane. */
   visible(pane) {
     const [width, height] = this.maps.size(pane)
-    if (this.hiddenPane === pane) return []
+    if (this.blink.hides === pane) return []
     const x = this.mode === 'swipe' ? this.divider.x(width) : null
     const whole = x === null ? [0, 0, width, height] : pane ? [x, 0, width, height] : [0, 0, x, height]
     const boxes = this.context.isOpen ? covered(whole, this.insetOver(pane)) : [whole]

@@ -198,7 +198,7 @@ listen({
   },
   holds: {
     Space: (isHeld) => $('panes').classList.toggle('without-marks', isHeld),
-    KeyH: (isHeld) => panes.blink(isHeld),
+    KeyH: (isHeld) => panes.blink.hold(isHeld),
   },
 })
 

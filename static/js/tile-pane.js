@@ -35,7 +35,8 @@ export class TilePane {
   }
 
   createTile(layer, url, { z, x, y }, done) {
-    const tile = this.store.take(url) ?? this.library.DomUtil.create('img')
+    const fetched = this.store.take(url)
+    const tile = fetched ?? this.library.DomUtil.create('img')
     tile.alt = ''
     tile.ours = { name: `${z}/${x}/${y}`, url }
     if (tile.complete && tile.naturalWidth) {
@@ -53,7 +54,7 @@ export class TilePane {
       if (!this.failed.has(tile)) done(new Error('no tile'), tile)
       this.lost(layer, tile)
     }
-    tile.src = url
+    if (!fetched || fetched.complete) tile.src = url // one that failed meanwhile is asked for again
     return tile
   }
 

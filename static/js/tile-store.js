@@ -59,7 +59,11 @@ export class TileStore {
     picture.alt = ''
     picture.src = url
     this.pictures.set(url, picture)
-    await picture.decode().catch(() => this.pictures.delete(url)) // the map asks again and says so
+    await picture.decode().catch(() => this.forget(url, picture)) // the map asks again and says so
+  }
+
+  forget(url, picture) {
+    if (this.pictures.get(url) === picture) this.pictures.delete(url)
   }
 
   /** The picture of this address, to be drawn in as many places as are wanted. */
@@ -73,10 +77,10 @@ export class TileStore {
     return this.shared.get(url)
   }
 
-  /** The picture of this address, for one place on the page. */
+  /** The picture of this address, for one place on the page; it may still be on its way. */
   take(url) {
-    const picture = this.pictures.get(url)
+    const picture = this.pictures.get(url) ?? null
     this.pictures.delete(url)
-    return picture?.complete && picture.naturalWidth ? picture : null
+    return picture
   }
 }

@@ -211,15 +211,27 @@ def test_adjustments_are_kept_with_the_images_and_gone_on_the_next_unit(opened):
 
 def test_gamma_changes_what_is_seen(opened):
     page = opened()
-    middle = {"x": 200, "y": 350, "width": 40, "height": 40}
-    before = page.screenshot(clip=middle)
+    page.wait_for_load_state("networkidle")
+    settled(page)
+    before = picture(page)
     for _ in range(8):
         page.keyboard.press("8")
-    page.wait_for_timeout(300)
-    assert page.screenshot(clip=middle) != before
+    wait_until(page, lambda: picture(page) != before)
     page.keyboard.press("g")
-    page.wait_for_timeout(300)
-    assert page.screenshot(clip=middle) == before
+    wait_until(page, lambda: picture(page) == before)
+
+
+def picture(page) -> bytes:
+    """A patch of the left image where no mark lies."""
+    return page.screenshot(clip={"x": 200, "y": 350, "width": 40, "height": 40})
+
+
+def wait_until(page, holds) -> None:
+    for _ in range(40):
+        if holds():
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError("it did not happen")
 
 
 def test_false_colour_asks_for_other_bands(opened, imagery):
@@ -367,6 +379,19 @@ def test_a_measured_offset_is_said_and_moves_no_mark(opened, imagery):
     sent(page, 1)
     review = Review.objects.get()
     assert review.mark.x == pytest.approx(review.unit.observation.point.x, abs=1e-9)
+
+
+@pytest.mark.parametrize("chosen", ["1", "2", "swipe"])
+def test_held_the_key_shows_the_other_image_in_the_same_place(opened, chosen):
+    page = opened(settings={"layout": chosen, "hasContext": False}, until=anything)
+    page.wait_for_load_state("networkidle")
+    settled(page)
+    right = {"x": 1366 - 230, "y": 350, "width": 30, "height": 30}
+    before = page.screenshot(clip=right)
+    page.keyboard.down("h")
+    wait_until(page, lambda: page.screenshot(clip=right) != before)
+    page.keyboard.up("h")
+    wait_until(page, lambda: page.screenshot(clip=right) == before)
 
 
 def test_behind_a_dialog_nobody_looks(opened):
