@@ -91,7 +91,7 @@ def test_twice_the_pixels_show_the_same_ground_in_more_detail(load):
     shrunk = large.reshape(256, 2, 256, 2, 4).mean(axis=(1, 3))
     both = (shrunk[..., 3] == 255) & (small[..., 3] == 255)
     assert both.sum() > 1000
-    assert np.abs(shrunk - small)[both].mean() < 3
+    assert np.abs(shrunk - small)[both].mean() < 6
 
 
 def test_a_light_tile_is_smaller_and_has_the_same_edges(load):
@@ -224,7 +224,7 @@ def test_rights_last_through_their_last_day(load, client_of, annotator):
         ((3, 1, 1), {"px": "1024"}),
         ((3, 1, 1), {"bands": "thermal"}),
         ((3, 1, 1), {"image": "newest"}),
-        ((3, 1, 1), {"date": "2020-01-01", "x": "y" * 600}),
+        ((3, 1, 1), {"date": "2020-01-01", "padding": "y" * 600}),
     ],
 )
 def test_an_impossible_address_is_404(place, query, load, client_of, annotator):
