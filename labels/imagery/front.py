@@ -78,11 +78,17 @@ def _answered(known: index.Known, asked: tile_answers.Asked, if_none_match: str)
     if known.source.kind == ImagerySource.Kind.SCENES:
         return tile_answers.answer(known, asked, if_none_match)
     # A provider's limits may be rows: outside Django's request a thread minds its connection itself.
-    db.close_old_connections()
+    _mind_connections()
     try:
         return tile_answers.answer(known, asked, if_none_match)
     finally:
-        db.close_old_connections()
+        _mind_connections()
+
+
+def _mind_connections() -> None:
+    for connection in db.connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
 
 
 def _is_ours(environ: dict) -> bool:

@@ -60,6 +60,7 @@ class Picture:
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="tiles")
     parser.add_argument("--seconds", type=float, default=4, help="of each server in each round")
+    parser.add_argument("--warm", type=float, default=8, help="seconds of each server before the first round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--side", type=int, default=_pictures.SIDE_PX, help="pixels of the picture")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
@@ -179,7 +180,7 @@ def file_path(place: Place) -> str:
 
 def take_turns(runs: dict, options: argparse.Namespace) -> list[dict[str, _http_client.Measured]]:
     for port, paths, headers in runs.values():
-        _http_client.measure(port, paths, headers, 1)
+        _http_client.measure(port, paths, headers, options.warm)
     rounds = []
     for number in range(options.rounds):
         wait_for_quiet(at_most_s=60)

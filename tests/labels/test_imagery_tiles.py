@@ -82,6 +82,52 @@ def test_an_edge_is_transparent_beyond_the_picture(load):
     assert set(np.unique(image[..., 3])) == {0, 255}
 
 
+def test_twice_the_pixels_show_the_same_ground_in_more_detail(load):
+    source, place = load(), address(*INSIDE, 11)
+    content = tiles.tile(source, *place, wanted=tiles.Wanted(px=512)).content
+    large = np.array(Image.open(io.BytesIO(content)).convert("RGBA")).astype(int)
+    small = np.array(Image.open(io.BytesIO(tiles.tile(source, *place).content)).convert("RGBA")).astype(int)
+    assert large.shape == (512, 512, 4)
+    shrunk = large.reshape(256, 2, 256, 2, 4).mean(axis=(1, 3))
+    both = (shrunk[..., 3] == 255) & (small[..., 3] == 255)
+    assert both.sum() > 1000
+    assert np.abs(shrunk - small)[both].mean() < 6
+
+
+def test_a_light_tile_is_smaller_and_has_the_same_edges(load):
+    source = load()
+    for place, z in ((INSIDE, ZOOM), ((rasters.LON + 0.001, rasters.LAT - 0.008), 12)):
+        plain, light = (
+            tiles.tile(source, *address(*place, z), wanted=tiles.Wanted(is_light=light)) for light in (False, True)
+        )
+        assert light.content_type == "image/webp"
+        assert (light.imagery, len(light.content) < len(plain.content)) == (plain.imagery, True)
+        seen = [np.array(Image.open(io.BytesIO(t.content)).convert("RGBA"))[..., 3] for t in (plain, light)]
+        assert (seen[0] == seen[1]).all()
+
+
+def test_programs_that_ask_for_png_alone_get_the_exact_pixels(load, client_of, annotator):
+    source, place = load(), address(*INSIDE)
+    response = client_of(annotator).get(url(source, *place), headers={"accept": "image/png"})
+    assert response["Content-Type"] == "image/png"
+    scene = Scene.objects.get()
+    pixels, _ = tiles.compose(scenes.Shown((scenes.ShownScene(scene.path, scene.sha256),)), *place)
+    assert (np.array(Image.open(io.BytesIO(response.content))) == pixels.transpose(1, 2, 0)).all()
+
+
+def test_false_colour_is_another_file_and_another_version(load, client_of, annotator, settings, tmp_path):
+    source, place = load(), address(*INSIDE)
+    browser = client_of(annotator)
+    assert browser.get(url(source, *place, bands="false_colour"))["X-Imagery"] == "none"
+    other = load(rasters.write(tmp_path / "grey.tif", rasters.colours()[1:2]), name="Other")
+    Scene.objects.filter(source=source).update(
+        false_colour_path=other.scenes.get().path, false_colour_sha256=other.scenes.get().sha256
+    )
+    plain, false = browser.get(url(source, *place)), browser.get(url(source, *place, bands="false_colour"))
+    assert plain["X-Imagery"] == false["X-Imagery"] == "full"
+    assert plain["ETag"] != false["ETag"] and plain.content != false.content
+
+
 def test_a_full_tile_is_a_jpeg(load):
     tile = tiles.tile(load(), *address(*INSIDE))
     assert (tile.imagery, tile.content_type) == ("full", "image/jpeg")
@@ -175,6 +221,10 @@ def test_rights_last_through_their_last_day(load, client_of, annotator):
         ((3, 0, 8), {}),
         ((3, 1, 1), {"date": "yesterday"}),
         ((3, 1, 1), {"date": "2020-13-01"}),
+        ((3, 1, 1), {"px": "1024"}),
+        ((3, 1, 1), {"bands": "thermal"}),
+        ((3, 1, 1), {"image": "newest"}),
+        ((3, 1, 1), {"date": "2020-01-01", "padding": "y" * 600}),
     ],
 )
 def test_an_impossible_address_is_404(place, query, load, client_of, annotator):
