@@ -47,6 +47,8 @@ def images_seen(unit: dict) -> list[GivenImage]:
         GivenImage(
             pane=number,
             source=UUID(str(image["source"])),
+            key=image["key"],
+            version=image["version"],
             captured_on=date.fromisoformat(image["captured_on"]) if image["captured_on"] else None,
             zoom=ZOOM,
             views=[view],
