@@ -225,8 +225,8 @@ UPLOAD_LIMIT_REGISTER = env.number("UPLOAD_LIMIT_REGISTER", 200 * 1024 * 1024)
 UPLOAD_LIMIT_IMAGERY = env.number("UPLOAD_LIMIT_IMAGERY", 4 * 1024 * 1024 * 1024)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 
-# Providers of imagery are asked at public https addresses only; these host:port entries may also be asked without TLS, at
-# another port or in a network of our own (the demonstration's provider is one).
+# Providers of imagery are asked at public https addresses only; these host:port entries may also be asked without
+# TLS, at another port or in a network of our own (the demonstration's provider is one).
 IMAGERY_ALLOWED_HOSTS = env.words("IMAGERY_ALLOWED_HOSTS")
 # How much disk their tiles may fill (bytes), and for how many days they are kept.
 PROVIDER_CACHE_BYTES = env.number("PROVIDER_CACHE_BYTES", 5 * 1024 * 1024 * 1024)

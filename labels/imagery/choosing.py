@@ -9,9 +9,9 @@ SHARE_WORTH_SHOWING = 0.5
 def default_pair(images: list[DatedImage], report_ends: str | None) -> list[int]:
     """Indexes of the latest image before the report's end and of the newest one; fewer than two where there are none.
 
-    Images on which a pit shows, and that cover at least half of the disc, come before the others, and among these a pair
-    of our own before a provider's: it stays, and nobody is told which place is looked at. Of one day the image of our own,
-    then the one that covers more. `report_ends` is an ISO date.
+    Images on which a pit shows, and that cover at least half of the disc, come before the others, and among these a
+    pair of our own before a provider's: it stays, and nobody is told which place is looked at. Of one day the image of
+    our own, then the one that covers more. `report_ends` is an ISO date.
     """
     pools = [sorted(pool, key=lambda index: _is_own(images[index]), reverse=True) for pool in _pools(images)]
     for pool in pools:

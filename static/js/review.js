@@ -57,7 +57,8 @@ const reasons = new Reasons((reason) => judge('unsure', reason))
 /** Where verdicts cannot be kept, the plain form stays, with the pictures that a page without script shows. */
 function stayPlain(error) {
   const pictures = $('plain-images')
-  if (pictures) pictures.outerHTML = pictures.textContent
+  // What stands in <noscript> is text to a page with script: our own server's page, parsed as the browser would have.
+  if (pictures) pictures.replaceWith(...new DOMParser().parseFromString(pictures.textContent, 'text/html').body.children)
   throw error
 }
 
