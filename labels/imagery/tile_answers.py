@@ -1,8 +1,6 @@
 """A tile's address understood and answered, for the view and for the layer before it: same bytes, same headers."""
 
 import re
-import threading
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
@@ -11,17 +9,12 @@ from uuid import UUID
 
 from django.utils.cache import cc_delim_re
 
-from labels.imagery import grid, index, rights, scenes, tiles
+from labels.imagery import grid, index, providers, rights, scenes, tiles
 from labels.models import ImagerySource
 
 BANDS = ("", "false_colour")
 PLACE = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/(\d{1,9})/(\d{1,9})/(\d{1,9})")
 MAX_QUERY = 500  # characters
-
-# Threads that a process lets wait for providers, and how many more may queue for them: of four threads one is always
-# left for pictures of our own, however slow a provider is.
-PROVIDER_PLACES, PROVIDER_QUEUE, PROVIDER_PATIENCE_S = 2, 1, 1.0
-RETRY_AFTER_S = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +124,7 @@ def _missing(text: str) -> Answer:
 _PLAIN = {"Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-store", "Vary": "Cookie"}
 
 
-def _unavailable(retry_after_s: float = RETRY_AFTER_S) -> Answer:
+def _unavailable(retry_after_s: float) -> Answer:
     headers = _PLAIN | {"X-Imagery": "unavailable", "Retry-After": str(max(1, round(retry_after_s)))}
     return Answer(503, headers, b"The imagery's provider does not answer now.")
 
@@ -146,40 +139,11 @@ def _from_provider(known: index.Known, asked: Asked, if_none_match: str) -> Answ
     if _matches(if_none_match, etag) and "ETag" in headers:
         return Answer(304, headers, b"")
     try:
-        from labels.imagery import providers
-    except ImportError:
-        return _unavailable()
-    with _provider_place() as has_place:
-        if not has_place:
-            return _unavailable()
-        try:
-            found = providers.tile(known.source, day, *asked.place)
-        except providers.NoImage:
-            return _missing("The provider has no image here.")
-        except providers.Unavailable as error:
-            return _unavailable(getattr(error, "retry_after_s", None) or RETRY_AFTER_S)
+        found = providers.tile(known.source, day, *asked.place)
+    except providers.NoImage:
+        return _missing("The provider has no image here.")
+    except providers.Unavailable as error:
+        return _unavailable(error.retry_after_s)
     content = found.content or tiles.TRANSPARENT
     kind = found.content_type if found.content else "image/png"
     return Answer(200, headers | {"Content-Type": kind, "X-Imagery": found.imagery}, content)
-
-
-_queue = threading.BoundedSemaphore(PROVIDER_PLACES + PROVIDER_QUEUE)
-_places = threading.BoundedSemaphore(PROVIDER_PLACES)
-
-
-@contextmanager
-def _provider_place():
-    """A place among the few threads that may wait for a provider; False at once, or soon, where there is none."""
-    if not _queue.acquire(blocking=False):
-        yield False
-        return
-    try:
-        if not _places.acquire(timeout=PROVIDER_PATIENCE_S):
-            yield False
-            return
-        try:
-            yield True
-        finally:
-            _places.release()
-    finally:
-        _queue.release()

@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 from django.db import connection
 
+from labels import geo
 from labels.imagery import providers
 from labels.imagery.providers import breaker, cache, listing, serving, slots
 from labels.imagery.providers.errors import NoImage, Unavailable
 from labels.imagery.scenes import images_at
+from labels.local_plane import metres_per_degree
 from labels.models import ImagerySource, ProviderDate
 from tests.factories import make_provider, make_scene, make_source, square
 from tests.loopback import flat, picture
@@ -162,6 +164,21 @@ def test_a_measured_offset_moves_the_tile(source, server):
     assert shift == 10
     assert is_there.all()
     assert np.abs(moved[:, :, 10:].astype(int) - plain[:, :, :-10]).mean() < 12
+
+
+def test_an_offset_of_more_than_a_tile_moves_by_it(source, server):
+    """At zoom 17 a tile is 305 m wide and an offset may be 1,000 m."""
+    server.answer = lambda handler: handler.send(content=picture(int(handler.path.split("/")[2]), form="PNG"))
+    z, x, y = 17, 61640, 63200
+    west, _, east, _ = geo.tile_bounds(z, x, y)
+    per_lon, _ = metres_per_degree(geo.tile_bounds(z, x, y)[1])
+    source.offset_east_m = 3 * (east - west) * per_lon
+    source.save()
+    moved, _ = serving.read_pixels(source, source.dates.get(), z, x, y)
+    source.offset_east_m = 0
+    source.save()
+    plain, _ = serving.read_pixels(source, source.dates.get(), z, x - 3, y)
+    assert np.abs(moved.astype(int) - plain).mean() < 12
 
 
 # Failing, slow, limiting

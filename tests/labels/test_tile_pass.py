@@ -1,10 +1,9 @@
 """The tile pass: tiles without a query while a decision is fresh, and closed within ten seconds of what ends it."""
 
 import logging
-import sys
 from datetime import timedelta
 from io import BytesIO
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,11 +16,13 @@ from django.utils import timezone
 
 from asm_audit.wsgi import application
 from labels import geo
-from labels.imagery import front, index, tile_answers, tile_pass, tiles
+from labels.imagery import front, index, tile_pass, tiles
+from labels.imagery.providers import breaker, slots
 from labels.models import ImagerySource, Membership, Project, ProviderDate
 from labels.models.projects import ImageryPolicy
 from tests.factories import make_project, make_scene, make_source, square
 from tests.labels.test_tile_blocks import colour  # noqa: F401  a prepared picture
+from tests.loopback import picture, serving
 from tests.rasters import LAT, LON
 
 IMAGE = "image/avif,image/webp,*/*"
@@ -361,62 +362,45 @@ def test_a_source_too_large_to_keep_is_asked_of_the_database(browser, path, monk
 
 
 @pytest.fixture
-def providers(monkeypatch):
-    """A stand-in for what fetches from elsewhere: this file is about what tiles make of its answers."""
-    module = ModuleType("labels.imagery.providers")
-    module.Unavailable, module.NoImage = type("Unavailable", (Exception,), {}), type("NoImage", (Exception,), {})
-    module.tile = lambda *_: SimpleNamespace(content=b"picture", content_type="image/png", imagery="full")
-    monkeypatch.setitem(sys.modules, "labels.imagery.providers", module)
-    monkeypatch.setattr("labels.imagery.providers", module, raising=False)
-    return module
+def server(settings):
+    breaker.forget_all()
+    with serving() as server:
+        settings.IMAGERY_ALLOWED_HOSTS = [server.authority]
+        yield server
 
 
 @pytest.fixture
-def provider_path(project, colour) -> str:  # noqa: F811
+def provider_path(project, colour, server) -> str:  # noqa: F811
     Project.objects.update(imagery_policy=ImageryPolicy.THROUGH_SERVER)
-    source = make_source(project, kind="xyz", address="https://tiles.example/{z}/{x}/{y}")
+    source = make_source(project, kind="xyz", address=f"{server.url}/{{z}}/{{x}}/{{y}}")
     day = ProviderDate.objects.create(source=source, key="2020")
     return address(source, colour.full, image=day.uuid)
 
 
-def test_a_providers_tile_comes_through(browser, provider_path, providers):
+def test_a_providers_tile_comes_through(browser, provider_path):
     for _ in range(2):
         answer = browser.get(provider_path)
-        assert (answer.status, answer.content, answer.headers["x-imagery"]) == (200, b"picture", "full")
+        assert (answer.status, answer.content, answer.headers["x-imagery"]) == (200, picture(), "full")
     assert browser.get(provider_path, HTTP_IF_NONE_MATCH=answer.headers["etag"]).status == 304
 
 
-def test_a_failing_provider_is_unavailable_for_a_while(browser, provider_path, providers):
-    def fail(*_):
-        error = providers.Unavailable("slow")
-        error.retry_after_s = 7
-        raise error
-
-    providers.tile = fail
+def test_a_failing_provider_is_unavailable_for_a_while(browser, provider_path, server):
+    server.answer = lambda handler: handler.send(429, Retry_After="7")
     for _ in range(2):
         answer = browser.get(provider_path)
         assert (answer.status, answer.headers["x-imagery"], answer.headers["retry-after"]) == (503, "unavailable", "7")
         assert answer.headers["cache-control"] == "no-store"
 
 
-def test_a_provider_without_an_image_is_missing(browser, provider_path, providers):
-    def none(*_):
-        raise providers.NoImage
-
-    providers.tile = none
+def test_a_provider_without_an_image_is_missing(browser, provider_path, server):
+    server.answer = lambda handler: handler.send(404)
     assert (browser.get(provider_path).status, browser.get(provider_path).headers["x-imagery"]) == (404, "missing")
     assert browser.get(provider_path.partition("image=")[0]).status == 404
 
 
-def test_a_slow_provider_never_takes_every_thread(browser, provider_path, providers, monkeypatch):
-    monkeypatch.setattr(tile_answers, "PROVIDER_PATIENCE_S", 0.01)
-    browser.get(provider_path)
-    held = [tile_answers._places.acquire(blocking=False) for _ in range(tile_answers.PROVIDER_PLACES)]
-    try:
-        assert all(held)
+def test_a_slow_provider_never_takes_every_thread(browser, provider_path, settings):
+    settings.PROVIDER_THREADS = 1
+    with slots.slot("another provider"):
         answer = browser.get(provider_path)
         assert (answer.status, answer.headers["x-imagery"]) == (503, "unavailable")
-    finally:
-        for _ in held:
-            tile_answers._places.release()
     assert browser.get(provider_path).status == 200

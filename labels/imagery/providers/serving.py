@@ -60,26 +60,25 @@ def _on_ground(source: ImagerySource, date: ProviderDate, z: int, x: int, y: int
     if not (right or down):
         return _picture(source, date, z, x, y, until)
     colours, is_there = np.zeros((3, 512, 512), "uint8"), np.zeros((512, 512), bool)
-    first_x, first_y = x - (right > 0), y - (down > 0)
+    (first_x, left), (first_y, top) = divmod(x * 256 - right, 256), divmod(y * 256 - down, 256)
     for k, j in ((k, j) for k in (0, 1) for j in (0, 1)):
         found = _pixels_or_nothing(source, date, z, first_x + k, first_y + j, until)
         if found:
             place = np.s_[j * 256 : j * 256 + 256, k * 256 : k * 256 + 256]
             colours[:, *place], is_there[place] = found
-    left, top = (256 - right if right > 0 else -right), (256 - down if down > 0 else -down)
     window = np.s_[top : top + 256, left : left + 256]
     return Picture(*pictures.written(colours[:, *window], is_there[window]))
 
 
 def _shift_px(source: ImagerySource, z: int, x: int, y: int) -> tuple[int, int]:
-    """By how many pixels the picture is drawn to the right and down; at most a tile."""
+    """By how many pixels the picture is drawn to the right and down."""
     if not (source.offset_east_m or source.offset_north_m):
         return 0, 0
     west, south, east, north = geo.tile_bounds(z, x, y)
     per_lon, per_lat = metres_per_degree((south + north) / 2)
     right = source.offset_east_m / per_lon / (east - west) * 256
     down = -source.offset_north_m / per_lat / (north - south) * 256
-    return max(-256, min(256, floor(right + 0.5))), max(-256, min(256, floor(down + 0.5)))
+    return floor(right + 0.5), floor(down + 0.5)
 
 
 def _pixels_or_nothing(source, date, z: int, x: int, y: int, until: float):
