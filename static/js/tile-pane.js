@@ -38,7 +38,7 @@ export class TilePane {
     const fetched = this.store.take(url)
     const tile = fetched ?? this.library.DomUtil.create('img')
     tile.alt = ''
-    tile.ours = { name: `${z}/${x}/${y}`, url }
+    tile.ours = { name: `${z}/${x}/${y}`, url, isFetchedAhead: Boolean(fetched) }
     if (tile.complete && tile.naturalWidth) {
       queueMicrotask(() => {
         done(null, tile)
@@ -90,7 +90,8 @@ export class TilePane {
 
   unload(tile) {
     tile.onload = tile.onerror = null
-    if (!tile.complete) tile.removeAttribute('src') // what left the view is not fetched to the end
+    // What left the view is not fetched to the end, unless the store still waits for it.
+    if (!tile.complete && !tile.ours?.isFetchedAhead) tile.removeAttribute('src')
     if (this.failed.delete(tile)) this.tellMissing()
   }
 
