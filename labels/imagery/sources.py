@@ -4,7 +4,6 @@ import hashlib
 from pathlib import Path
 from uuid import uuid4
 
-from django.conf import settings
 from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
@@ -13,7 +12,7 @@ from django.utils.translation import ngettext
 
 from labels import access
 from labels.errors import Conflict
-from labels.imagery import rights
+from labels.imagery import publishing, rights
 from labels.models import AccessRecord, ImagerySource, ReviewImage, Scene
 
 RIGHTS = ("may_view", "may_cache", "may_derive_labels", "may_share_labels", "may_train")
@@ -98,6 +97,4 @@ def remove_scene(scene: Scene, user) -> None:
     access.note_access(
         user, scene.source.project, REMOVED, f"{scene.source.slug}: {scene.sha256[:16]} {day} {scene.original_name}"
     )
-    paths = [path for path in (scene.path, scene.false_colour_path) if path]
-    scene.delete()
-    transaction.on_commit(lambda: [Path(settings.MEDIA_ROOT, path).unlink(missing_ok=True) for path in paths])
+    publishing.remove(scene)

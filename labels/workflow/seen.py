@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from labels import geo, looking, rules
 from labels.errors import BadInput
 from labels.imagery import rights
+from labels.imagery.providers.dated import capture_of
 from labels.imagery.scenes import on_ground
 from labels.inspection import Footprints, Inspection, Look
 from labels.models import ImagerySource, ProviderDate, ReviewImage, SampleUnit, Scene
@@ -110,12 +111,20 @@ class Seen:
                 % {"source": image.source.name, "key": given.key}
             )
         image.key = date.key
-        image.captured_on, image.captured_known_by = date.captured_on, date.captured_known_by
+        # Of a release that is a mosaic of many days: the day of this place, as the page was told it.
+        captured_on, known_by, resolution_m = capture_of(date, *self._place())
+        image.captured_on, image.captured_known_by = captured_on, known_by
         # Where the provider does not say: the finest that its tiles can show.
         finest = geo.ground_resolution_m(self.target.centroid.y, date.max_zoom)
-        image.resolution_m = date.resolution_m or round(finest, 2)
+        image.resolution_m = resolution_m or round(finest, 2)
         image.scene_sha256s = []
         self._dates[image.source_id, date.key] = date.footprint
+
+    def _place(self) -> tuple[float, float]:
+        """Where the page looked up its images: the reported point, or the cell's centre."""
+        if self.unit.grid_cell:
+            return geo.grid_cell_centre(self.unit.grid_cell)
+        return self.unit.observation.point.coords
 
     def _in_picture(self, image: ReviewImage) -> GEOSGeometry:
         """The disc and the cell as they lie in the picture, before its offset is added."""

@@ -7,7 +7,8 @@ import rasterio
 import rasterio.shutil
 from affine import Affine
 
-from labels.imagery import preparation
+from labels.imagery import planning, preparation
+from labels.imagery.wishes import wish
 
 SIDE_PX, PIXEL_M = 8192, 1.0
 CRS = "EPSG:32721"  # metres, south of the equator
@@ -48,15 +49,20 @@ def _smooth(field: np.ndarray, cell: int, top: int, rows: int, side: int) -> np.
     return upper * (1 - dy) + lower * dy
 
 
-def aligned(original: Path, path: Path) -> preparation.Description:
-    """The picture as the product prepares it."""
+def aligned(original: Path, path: Path) -> dict:
+    """The picture as the product prepares it, and its description."""
     warped = path.with_suffix(".warped.tif")
     with rasterio.open(original) as dataset:
-        plan = preparation.make_plan(dataset)
-        preparation.warp(dataset, plan, warped, lambda *_: None)
-        preparation.write_cog(warped, path, plan)
-        warped.unlink()
-        return preparation.describe(dataset, plan, path)
+        plan = planning.make_plan(dataset, wish(), _nobody)
+        preparation.warp(dataset, plan, [warped], _nobody)
+        facts = {"resolution_m": planning.ground_resolution_m(dataset), "original": {}}
+    preparation.write_cog(warped, path, plan, _nobody)
+    warped.unlink()
+    return preparation.describe([path], plan, facts | {"captured": {"on": None, "note": ""}})
+
+
+def _nobody(*_progress) -> None:
+    """Hears of the preparation's progress."""
 
 
 def ordinary(original: Path, path: Path) -> None:

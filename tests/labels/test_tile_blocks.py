@@ -46,7 +46,7 @@ class Prepared:
 def prepare(folder: Path, bands: np.ndarray, **options) -> Prepared:
     original = rasters.write(folder / "original.tif", bands, pixel=PIXEL, **options)
     description = _pictures.aligned(original, folder / "prepared.tif")
-    return Prepared(folder / "prepared.tif", description.max_zoom, description.min_zoom)
+    return Prepared(folder / "prepared.tif", description["max_zoom"], description["min_zoom"])
 
 
 def ground(n_bands: int = 3) -> np.ndarray:
