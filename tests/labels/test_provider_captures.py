@@ -4,13 +4,15 @@ import json
 import threading
 import time
 from datetime import date
+from uuid import uuid4
 
 import pytest
 
+from labels import workflow
 from labels.imagery.providers import breaker, captures, dated, listing
 from labels.imagery.scenes import images_at
 from labels.models import CaptureLookup
-from tests.factories import make_provider
+from tests.factories import make_provider, make_record, make_register
 from tests.loopback import serving as serve
 
 HERE, FAR = (-10.7, 6.4), (-10.2, 6.9)
@@ -96,6 +98,20 @@ def test_capture_dates_are_looked_up_once_for_a_coarse_tile(project, server, sou
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_verdict_records_the_day_of_its_place(project, source, annotator):
+    captures.look_up(project, *HERE, budget_s=10)
+    register = make_register(project)
+    make_record(register, at=HERE, observed_on=date(2016, 3, 1))
+    unit = workflow.open_census(project=project, register=register, slug="audit", name="Audit").units.get()
+    row = source.dates.get(key="20")
+    seen = workflow.GivenImage(pane=1, source=source.uuid, captured_on=date(2018, 6, 13), key=row.key)
+    given = workflow.GivenReview(uuid=uuid4(), verdict="unsure", reason="cloud", images=[seen])
+    review, _ = workflow.record_review(unit, annotator, given)
+    image = review.images.get()
+    assert (row.captured_on, image.captured_on, image.captured_known_by) == (None, date(2016, 12, 24), "provider")
+    assert image.resolution_m == 0.5
+
+
 def test_a_slow_service_does_not_hold_the_page(project, server, source):
     stop, answer = threading.Event(), server.answer
     server.answer = lambda handler: (stop.wait(3), answer(handler))

@@ -172,15 +172,11 @@ def test_tiles_close_within_ten_seconds_of(end, browser, path, clock, annotator,
     assert browser.get(path, HTTP_IF_NONE_MATCH="*").status in (401, 404)
 
 
-def test_a_provider_closes_when_the_policy_becomes_local_only(browser, project, clock, providers, colour):  # noqa: F811
-    Project.objects.update(imagery_policy=ImageryPolicy.THROUGH_SERVER)
-    source = make_source(project, kind="xyz", address="https://tiles.example/{z}/{x}/{y}")
-    day = ProviderDate.objects.create(source=source, key="2020")
-    path = address(source, colour.full, image=day.uuid)
-    assert browser.get(path).status == browser.get(path).status == 200
+def test_a_provider_closes_when_the_policy_becomes_local_only(browser, clock, provider_path):
+    assert browser.get(provider_path).status == browser.get(provider_path).status == 200
     Project.objects.update(imagery_policy=ImageryPolicy.LOCAL)
     clock.s += 10
-    assert browser.get(path).status == 404
+    assert browser.get(provider_path).status == 404
 
 
 def test_rights_that_end_with_the_day_end_at_midnight(browser, path, source, monkeypatch):
