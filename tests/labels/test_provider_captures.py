@@ -114,10 +114,8 @@ def test_a_verdict_records_the_day_of_its_place(project, source, annotator):
 
 def test_a_slow_service_does_not_hold_the_page(project, server, source):
     stop, answer = threading.Event(), server.answer
-    server.answer = lambda handler: (stop.wait(3), answer(handler))
-    began = time.monotonic()
-    assert shown(project, may_ask=True) == [("40", None, "unknown")]
-    assert time.monotonic() - began < captures.BUDGET_S + 1
+    server.answer = lambda handler: (stop.wait(60), answer(handler))
+    assert shown(project, may_ask=True) == [("40", None, "unknown")]  # while the service has told nothing yet
     stop.set()
     for _ in range(100):  # what comes later is there when the place is opened again
         if CaptureLookup.objects.count() == 4:
