@@ -113,11 +113,12 @@ def test_a_verdict_records_the_day_of_its_place(project, source, annotator):
 
 
 def test_a_slow_service_does_not_hold_the_page(project, server, source):
+    shown(project)  # what a process loads at its first page
     stop, answer = threading.Event(), server.answer
     server.answer = lambda handler: (stop.wait(60), answer(handler))
     assert shown(project, may_ask=True) == [("40", None, "unknown")]  # while the service has told nothing yet
     stop.set()
-    for _ in range(100):  # what comes later is there when the place is opened again
+    for _ in range(200):  # what comes later is there when the place is opened again
         if CaptureLookup.objects.count() == 4:
             break
         time.sleep(0.05)
