@@ -112,6 +112,7 @@ def test_a_verdict_records_the_day_of_its_place(project, source, annotator):
     assert image.resolution_m == 0.5
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_slow_service_does_not_hold_the_page(project, server, source):
     shown(project)  # what a process loads at its first page
     stop, answer = threading.Event(), server.answer
