@@ -164,7 +164,7 @@ def hand_out(request: HttpRequest, project: str, audit: str, body: HandOutIn):
     units = workflow.hand_out(found, request.user, n=body.n)
     closed = workflow.n_without_imagery(found, request.user) if len(units) < body.n else 0
     return {
-        "units": [unit_payload.payload(unit) for unit in units],
+        "units": unit_payload.payloads(units),
         "progress": _progress(found, request.user),
         # Units that wait because the rights of all their imagery have ended.
         "n_without_imagery": closed,

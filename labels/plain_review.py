@@ -4,12 +4,19 @@ import math
 from datetime import date
 from uuid import UUID
 
+from django.core import signing
+from django.utils.translation import gettext as _
+
 from labels import geo
+from labels.errors import BadInput
+from labels.models import SampleUnit
 from labels.workflow import GivenImage
 
 ZOOM = 15
 SIZE_PX = 512
 TILE_PX = 256
+NAMED = ("source", "key", "version", "captured_on")
+SALT = "labels.plain_review"
 
 
 def _pair(unit: dict) -> list[dict]:
@@ -37,23 +44,34 @@ def _tiles(image: dict, left: float, top: float) -> list[dict]:
     ]
 
 
-def images_seen(unit: dict) -> list[GivenImage]:
-    """What `pictures` put on screen."""
-    lon, lat = unit["point"]
+def signed(unit: dict) -> str:
+    """Which images `pictures` put on screen, for the form to bring back: another pair may be the default by then."""
+    return signing.dumps([unit["unit"], [[image[name] for name in NAMED] for image in _pair(unit)]], salt=SALT)
+
+
+def images_seen(unit: SampleUnit, shown: str) -> list[GivenImage]:
+    """What was on screen of this unit, as `signed` said; BadInput for another unit's or anything else."""
+    try:
+        of_unit, images = signing.loads(shown, salt=SALT)
+    except signing.BadSignature:
+        of_unit, images = "", []
+    if of_unit != str(unit.uuid):
+        raise BadInput(_("The form does not say which images it showed. Load the page again."))
+    lon, lat = unit.observation.point.coords
     half_m = geo.ground_resolution_m(lat, ZOOM) * SIZE_PX / 2
     dy, dx = half_m / 111_195, half_m / 111_195 / math.cos(math.radians(lat))
     view = {"bounds": [lon - dx, lat - dy, lon + dx, lat + dy], "zoom": ZOOM, "ms": 0}
     return [
         GivenImage(
             pane=number,
-            source=UUID(str(image["source"])),
-            key=image["key"],
-            version=image["version"],
-            captured_on=date.fromisoformat(image["captured_on"]) if image["captured_on"] else None,
+            source=UUID(source),
+            key=key,
+            version=version,
+            captured_on=date.fromisoformat(captured_on) if captured_on else None,
             zoom=ZOOM,
             views=[view],
         )
-        for number, image in enumerate(_pair(unit), start=1)
+        for number, (source, key, version, captured_on) in enumerate(images, start=1)
     ]
 
 

@@ -5,10 +5,19 @@ Hidden (absent, not only unseen): name, agency, worker count, status, qualificat
 
 from labels import geo, rules
 from labels.imagery.choosing import default_pair
+from labels.imagery.providers import captures
 from labels.imagery.scenes import images_at
 from labels.models import Placement, SampleUnit
 
 N_NEIGHBOURS = 50
+
+
+def payloads(units: list[SampleUnit]) -> list[dict]:
+    """The payloads of units of one project; capture dates of all their places are learnt within one moment before."""
+    if units:
+        places = [unit.observation.point.coords for unit in units if unit.observation]
+        captures.look_up(units[0].audit.project, places)
+    return [payload(unit) for unit in units]
 
 
 def payload(unit: SampleUnit) -> dict:
@@ -17,7 +26,7 @@ def payload(unit: SampleUnit) -> dict:
     lon, lat = told.point.x, told.point.y
     period = rules.report_period(told.observed_on, told.date_precision)
     ends = period[1].isoformat() if period else None
-    images = images_at(audit.project, lon, lat, unit.search_radius_m, may_ask=True)
+    images = images_at(audit.project, lon, lat, unit.search_radius_m)
     return {
         "unit": str(unit.uuid),
         "point": [lon, lat],

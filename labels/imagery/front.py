@@ -69,7 +69,10 @@ def _answer(environ: dict) -> tile_answers.Answer | None:
     if is_behind or known.layers is None or not tile_answers.is_open(known):
         return None
     try:
-        return _answered(known, asked, environ.get("HTTP_IF_NONE_MATCH", ""))
+        found = _answered(known, asked, environ.get("HTTP_IF_NONE_MATCH", ""))
+        # A provider may have taken seconds: what was decided before is asked again.
+        still_holds = known.is_fresh and tile_pass.decisions.holds(held, known.source.project_id)
+        return found if still_holds else None
     except Exception:  # the view will meet it again, and Django says and logs it without the place
         return None
 

@@ -15,7 +15,6 @@ from django.urls import reverse
 
 from labels import geo, looking
 from labels.imagery import rights
-from labels.imagery.providers import captures
 from labels.imagery.providers.dated import dates_at
 from labels.local_plane import metres_per_degree
 from labels.models import ImagerySource, Project, Scene
@@ -96,15 +95,13 @@ class DatedImage(TypedDict):
     tiles: str  # address with {z}, {x} and {y} to be filled in
 
 
-def images_at(project: Project, lon: float, lat: float, radius_m: float, *, may_ask: bool = False) -> list[DatedImage]:
+def images_at(project: Project, lon: float, lat: float, radius_m: float) -> list[DatedImage]:
     """The images that show some of the disc, oldest first and undated last: of our scenes and of providers' dates.
 
     One query for each of both. Of one day and one share, pictures of our own come last, where `default_pair` prefers
-    them. With `may_ask`, capture dates that are not known yet are asked of providers for a moment.
+    them. Nobody is asked: `providers.captures.look_up` learns capture dates before.
     """
     wide = looking.search_disc(Point(lon, lat, srid=4326), radius_m + math.sqrt(2) * MAX_OFFSET_M)
-    if may_ask:
-        captures.look_up(project, lon, lat)
     images = [*dates_at(project, lon, lat, radius_m, wide), *_scenes_at(project, lon, lat, radius_m, wide)]
     return sorted(images, key=lambda image: (image["captured_on"] is None, image["captured_on"] or ""))
 

@@ -144,6 +144,4 @@ def _from_provider(known: index.Known, asked: Asked, if_none_match: str) -> Answ
         return _missing("The provider has no image here.")
     except providers.Unavailable as error:
         return _unavailable(error.retry_after_s)
-    content = found.content or tiles.TRANSPARENT
-    kind = found.content_type if found.content else "image/png"
-    return Answer(200, headers | {"Content-Type": kind, "X-Imagery": found.imagery}, content)
+    return Answer(200, headers | {"Content-Type": found.content_type, "X-Imagery": found.imagery}, found.content)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from django.db import connection, transaction
 
-from labels import geo
+from labels import geo, rules
 from labels.ground_truth import CellOutcome, Outcome, State, cell_outcomes, outcomes
 from labels.imagery import rights
 from labels.imagery.rights import Lack, Use
@@ -59,6 +59,8 @@ class Seen:
     images: set[SeenImage] = field(default_factory=set)
     # By review, the sources of its images.
     reviews: dict[int, set[int]] = field(default_factory=lambda: defaultdict(set))
+    # The same of images whose tiles did not come: they count only where nothing else was shown.
+    not_shown: dict[int, set[int]] = field(default_factory=lambda: defaultdict(set))
 
     def lacking(self, lacks: dict[int, Lack | None]) -> Lack | None:
         """Why the unit's label may not be used so; None when it may.
@@ -235,8 +237,13 @@ class _Gathering:
             offset = f"{round(look.offset_east_m, 1):g} {round(look.offset_north_m, 1):g}"
             captured = captured_on.isoformat() if captured_on else UNDATED
             seen.images.add(SeenImage(captured, source.name, source.slug, look.key, offset))
-            seen.reviews[review].add(source.pk)
+            # A verdict rests on what was shown: an image whose tiles never came gives it no right.
+            reviews = seen.reviews if rules.was_shown(look.n_tiles, look.n_tiles_missing) else seen.not_shown
+            reviews[review].add(source.pk)
             inspection.add(look)
+        for seen in self.seen.values():
+            for review, named in seen.not_shown.items():
+                seen.reviews.setdefault(review, named)
         return inspection
 
     def _current(self, review: str = "") -> dict:

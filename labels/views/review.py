@@ -33,6 +33,7 @@ class PlainReviewForm(forms.Form):
 
     uuid = forms.UUIDField(widget=forms.HiddenInput)
     unit = forms.UUIDField(widget=forms.HiddenInput)
+    shown = forms.CharField(widget=forms.HiddenInput, max_length=4000)
     verdict = forms.ChoiceField(label=gettext_lazy("What do you see?"), choices=[(v.value, v.label) for v in VERDICTS])
     reason = forms.ChoiceField(
         label=gettext_lazy("Reason (reject and unsure)"),
@@ -62,8 +63,8 @@ def review(request: HttpRequest, project: Project, audit: str) -> HttpResponse:
     if request.method == "POST":
         return _record_plain(request, project, found)
     units = workflow.hand_out(found, request.user, n=N_AHEAD)
-    payloads = [unit_payload.payload(unit) for unit in units]
-    form = PlainReviewForm(initial={"uuid": uuid4(), "unit": units[0].uuid}) if units else None
+    payloads = unit_payload.payloads(units)
+    form = PlainReviewForm(initial=_initial(payloads[0])) if units else None
     closed = workflow.n_without_imagery(found, request.user) if len(units) < N_AHEAD else 0
     return render(request, "labels/review.html", _context(request, found, payloads, form) | {"n_closed": closed})
 
@@ -198,6 +199,10 @@ def _record_plain(request: HttpRequest, project: Project, audit: Audit) -> HttpR
     return redirect("labels:review", project.slug, audit.slug)
 
 
+def _initial(unit: dict) -> dict:
+    return {"uuid": uuid4(), "unit": unit["unit"], "shown": plain_review.signed(unit)}
+
+
 def _plain_verdict(request: HttpRequest, unit: SampleUnit, told: dict) -> workflow.GivenReview:
     verdict, has_mark = told["verdict"], told["east_m"] is not None and told["north_m"] is not None
     reason = told["reason"] or (RejectReason.NATURAL_GROUND.value if verdict == Verdict.REJECT else "")
@@ -208,7 +213,7 @@ def _plain_verdict(request: HttpRequest, unit: SampleUnit, told: dict) -> workfl
         mark=place(unit.observation.point.coords, told["east_m"], told["north_m"]) if has_mark else None,
         confidence=told["confidence"],
         note=told["note"],
-        images=plain_review.images_seen(unit_payload.payload(unit)),
+        images=plain_review.images_seen(unit, told["shown"]),
         shown={"fields": SHOWN},
         locale=request.LANGUAGE_CODE,
         input=Review.Input.FORM,

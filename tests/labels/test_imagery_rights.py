@@ -216,6 +216,19 @@ def test_one_image_of_each_review_is_enough(project):
     assert [row["may_train"] for row in gather([audit]).labels] == [1]
 
 
+def test_an_image_whose_tiles_never_came_gives_a_label_no_right(audit, source, annotator, project):
+    """A broken picture of our own beside imagery that may not be shared."""
+    bound = make_source(project, may_share_labels=False)
+    make_scene(bound, footprint=square(-10.8, 6.3, 0.2), captured_on=date(2022, 1, 1))
+    unit, free_day = audit.units.get(), source.scenes.get().captured_on
+    images = [
+        GivenImage(pane=1, source=source.uuid, captured_on=free_day, n_tiles=10, n_tiles_missing=10),
+        GivenImage(pane=2, source=bound.uuid, captured_on=date(2022, 1, 1), n_tiles=10),
+    ]
+    workflow.record_review(unit, annotator, GivenReview(uuid=uuid4(), verdict="confirm", images=images))
+    assert gather([audit]).labels == []
+
+
 def test_a_mine_that_may_not_be_told_of_makes_no_clear_cell(project):
     cell = "lon_-10.695__lat_6.405"
     audit, cells = make_audit(project), make_audit(project, "cells", frame="cells", design="srs")

@@ -79,7 +79,7 @@ def test_capture_dates_are_looked_up_once_for_a_coarse_tile(project, server, sou
     )
     assert shown(project) == [("40", None, "unknown")]  # publication is no capture date
     assert server.asked == []
-    captures.look_up(project, *HERE, budget_s=10)
+    captures.look_up(project, [HERE], budget_s=10)
     assert shown(project) == [
         ("20", "2016-12-24", "provider"),
         ("40", "2021-03-05", "provider"),
@@ -88,18 +88,35 @@ def test_capture_dates_are_looked_up_once_for_a_coarse_tile(project, server, sou
     assert len(server.asked) == 4
     query = server.asked[0][0]
     assert "/MapServer/6/query?" in query and "-10.7," not in query and "6.4" not in query.partition("geometry=")[2]
-    captures.look_up(project, HERE[0] + 0.001, HERE[1], budget_s=10)
+    captures.look_up(project, [(HERE[0] + 0.001, HERE[1])], budget_s=10)
     assert len(server.asked) == 4
-    captures.look_up(project, *FAR, budget_s=10)
+    captures.look_up(project, [FAR], budget_s=10)
     assert len(server.asked) == 8
     row = source.dates.get(key="30")
     assert dated.capture_of(row, *HERE) == (date(2021, 3, 5), "provider", 0.5)
     assert images_at(project, *HERE, 500)[0]["resolution_m"] == 0.5
 
 
+def test_what_is_known_around_a_place_does_not_stand_for_it(project, source):
+    x, y = captures.tile_of(*HERE)
+    for near_x, near_y in ((x, y + 3), (x + 2, y)):
+        for row in source.dates.all():
+            CaptureLookup.objects.create(date=row, x=near_x, y=near_y)
+    assert len(captures.unknown_at(project, x, y)) == 4
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_question_that_waited_asks_for_the_policy_of_its_moment(project, server, source):
+    x, y = captures.tile_of(*HERE)
+    release = captures.unknown_at(project, x, y)[0]
+    type(project).objects.update(imagery_policy="local")
+    captures._look_up(release, x, y)
+    assert (server.asked, CaptureLookup.objects.count()) == ([], 0)
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_verdict_records_the_day_of_its_place(project, source, annotator):
-    captures.look_up(project, *HERE, budget_s=10)
+    captures.look_up(project, [HERE], budget_s=10)
     register = make_register(project)
     make_record(register, at=HERE, observed_on=date(2016, 3, 1))
     unit = workflow.open_census(project=project, register=register, slug="audit", name="Audit").units.get()
@@ -117,7 +134,8 @@ def test_a_slow_service_does_not_hold_the_page(project, server, source):
     shown(project)  # what a process loads at its first page
     stop, answer = threading.Event(), server.answer
     server.answer = lambda handler: (stop.wait(60), answer(handler))
-    assert shown(project, may_ask=True) == [("40", None, "unknown")]  # while the service has told nothing yet
+    assert captures.look_up(project, [HERE]) == 4
+    assert shown(project) == [("40", None, "unknown")]  # while the service has told nothing yet
     stop.set()
     for _ in range(200):  # what comes later is there when the place is opened again
         if CaptureLookup.objects.count() == 4:
@@ -130,7 +148,7 @@ def test_a_slow_service_does_not_hold_the_page(project, server, source):
 def test_a_failing_service_leaves_dates_unknown_and_is_left_alone(project, server, source):
     server.answer = lambda handler: handler.send(500)
     for _ in range(4):
-        captures.look_up(project, *HERE, budget_s=10)
+        captures.look_up(project, [HERE], budget_s=10)
     assert shown(project) == [("40", None, "unknown")]
     assert len(server.asked) <= breaker.OPENS_AFTER + captures.N_THREADS
     assert not CaptureLookup.objects.exists()
@@ -140,7 +158,8 @@ def test_a_failing_service_leaves_dates_unknown_and_is_left_alone(project, serve
 def test_local_only_looks_nothing_up(project, server, source):
     project.imagery_policy = "local"
     project.save()
-    assert shown(project, may_ask=True) == []
+    assert captures.look_up(project, [HERE]) == 0
+    assert shown(project) == []
     assert server.asked == []
 
 

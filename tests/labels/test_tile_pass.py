@@ -394,6 +394,19 @@ def test_a_provider_without_an_image_is_missing(browser, provider_path, server):
     assert browser.get(provider_path.partition("image=")[0]).status == 404
 
 
+def test_a_tile_that_took_long_is_not_sent_after_the_role_was_lost(browser, clock, provider_path, server):
+    assert browser.get(provider_path).status == 200
+    place = provider_path.replace(provider_path.split("?")[0].rsplit("/", 1)[1] + "?", "0?")
+
+    def answer(handler):
+        clock.s += 9
+        handler.send(content=picture())
+
+    Membership.objects.all().delete()  # a moment later: the decision is still believed
+    server.answer = answer
+    assert browser.get(place).status == 404
+
+
 def test_a_slow_provider_never_takes_every_thread(browser, provider_path, settings):
     settings.PROVIDER_THREADS = 1
     with slots.slot("another provider"):

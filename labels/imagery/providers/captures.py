@@ -6,13 +6,14 @@ answers that come later are there when the place is opened again, and until then
 """
 
 import logging
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, date, datetime
 from threading import Lock
 from urllib.parse import quote, urlencode
 
 from django.db import DatabaseError, connection
-from django.db.models import Q
+from django.db.models import Exists, OuterRef
 
 from labels import geo
 from labels.imagery import rights
@@ -47,19 +48,27 @@ def tile_of(lon: float, lat: float) -> tuple[int, int]:
     return x, y
 
 
-def look_up(project: Project, lon: float, lat: float, *, budget_s: float = BUDGET_S) -> int:
-    """Ask for what is not known of this place yet, and wait a moment; the number of answers still to come."""
-    if project.imagery_policy != ImageryPolicy.THROUGH_SERVER:
+def look_up(project: Project, places: Iterable[tuple[float, float]], *, budget_s: float = BUDGET_S) -> int:
+    """Ask for what is not known of these places (lon, lat) yet, and wait a moment for all of them together.
+
+    The number of answers still to come.
+    """
+    if project.imagery_policy != ImageryPolicy.THROUGH_SERVER or not _has_releases(project):
         return 0
-    x, y = tile_of(lon, lat)
-    missing = unknown_at(project, x, y)
+    wanted = {
+        (date.pk, x, y): date for x, y in {tile_of(*place) for place in places} for date in unknown_at(project, x, y)
+    }
     with _asked_lock:
-        ours = [date for date in missing if (date.pk, x, y) not in _asked][:MOST_AT_ONCE]
-        _asked.update((date.pk, x, y) for date in ours)
+        ours = [key for key in wanted if key not in _asked][:MOST_AT_ONCE]
+        _asked.update(ours)
     if not ours:
-        return len(missing)
-    _done, waiting = wait([_threads.submit(_look_up, date, x, y) for date in ours], timeout=budget_s)
+        return len(wanted)
+    _done, waiting = wait([_threads.submit(_look_up, wanted[key], *key[1:]) for key in ours], timeout=budget_s)
     return len(waiting)
+
+
+def _has_releases(project: Project) -> bool:
+    return ProviderDate.objects.filter(source__project=project, captured_on=None, options__has_key="metadata").exists()
 
 
 def unknown_at(project: Project, x: int, y: int) -> list[ProviderDate]:
@@ -68,7 +77,7 @@ def unknown_at(project: Project, x: int, y: int) -> list[ProviderDate]:
         ProviderDate.objects.filter(
             rights.viewable("source__"), source__project=project, captured_on=None, options__has_key="metadata"
         )
-        .exclude(Q(lookups__x=x, lookups__y=y))
+        .filter(~Exists(CaptureLookup.objects.filter(date=OuterRef("pk"), x=x, y=y)))
         .select_related("source__project")
         .order_by("-published_on", "pk")
     )
@@ -76,10 +85,18 @@ def unknown_at(project: Project, x: int, y: int) -> list[ProviderDate]:
 
 def _look_up(release: ProviderDate, x: int, y: int) -> None:
     try:
+        # As it stands when its turn comes: the policy or a right may have changed while it waited.
+        release = (
+            ProviderDate.objects.filter(rights.viewable("source__"), pk=release.pk)
+            .select_related("source__project")
+            .get()
+        )
         found = ask(release, x, y)
         CaptureLookup.objects.get_or_create(
             date=release, x=x, y=y, defaults={"captured_on": found[0], "resolution_m": found[1]}
         )
+    except ProviderDate.DoesNotExist:
+        log.info("A capture date was not asked: nobody may ask its provider any more.")
     except (ProviderError, DatabaseError) as error:
         log.info("A capture date was not learnt: %s.", type(error).__name__)
     finally:
