@@ -238,7 +238,8 @@ class _Gathering:
             captured = captured_on.isoformat() if captured_on else UNDATED
             seen.images.add(SeenImage(captured, source.name, source.slug, look.key, offset))
             # A verdict rests on what was shown: an image whose tiles never came gives it no right.
-            reviews = seen.reviews if rules.was_shown(look.n_tiles, look.n_tiles_missing) else seen.not_shown
+            was_shown = look.views and rules.was_shown(look.n_tiles, look.n_tiles_missing)
+            reviews = seen.reviews if was_shown else seen.not_shown
             reviews[review].add(source.pk)
             inspection.add(look)
         for seen in self.seen.values():

@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from labels import rules
-from labels.errors import Conflict, NotAllowed
+from labels.errors import BadInput, Conflict, NotAllowed
 from labels.models import (
     Assignment,
     Exposure,
@@ -34,6 +34,8 @@ from labels.workflow.given import GivenReview
 from labels.workflow.locks import one_at_a_time
 from labels.workflow.seen import Seen, was_shown
 
+# On the review page, whose script counts tiles and says which images it showed.
+BY_HAND = frozenset({Review.Input.KEY, Review.Input.MOUSE, Review.Input.TOUCH})
 APP_VERSION = "0.1.0"
 
 
@@ -54,7 +56,7 @@ def record_review(unit: SampleUnit, annotator, given: GivenReview) -> tuple[Revi
     if unit.audit.closed_at:
         raise AuditClosed(_("This audit is closed: its verdicts are final."))
     _check_unexposed(unit, annotator)
-    seen = Seen(unit, given.images, given.viewport)
+    seen = Seen(unit, given.images, given.viewport, counts_tiles=given.input in BY_HAND)
     _check(unit, given, seen)
     previous = Review.objects.filter(unit=unit, annotator=annotator, successor__isnull=True).first()
     assignment = _assignment_for(unit, annotator)
@@ -80,6 +82,8 @@ def _check(unit: SampleUnit, given: GivenReview, seen: Seen) -> None:
         judgements.check_marks_in_cell(unit, given)
         return
     judgements.check_record(unit, given)
+    if given.input in BY_HAND and given.verdict != Verdict.UNSURE and not seen.images:
+        raise BadInput(_("No image of this place was shown, so only “unsure: no image” can be said of it."))
     if given.verdict == Verdict.REJECT:
         _check_reject(unit, seen)
 

@@ -21,8 +21,10 @@ from labels.workflow.given import GivenImage
 class Seen:
     """The images of one verdict on one unit."""
 
-    def __init__(self, unit: SampleUnit, given: Iterable[GivenImage], viewport: str):
+    def __init__(self, unit: SampleUnit, given: Iterable[GivenImage], viewport: str, *, counts_tiles: bool = False):
         self.unit, self.viewport = unit, viewport
+        # Whether who looked counted the tiles: then a view without any showed nothing.
+        self.counts_tiles = counts_tiles
         self.target = judgements.target(unit)
         self.cell = cell_of(unit)
         self._scenes: dict[str, GEOSGeometry] = {}
@@ -58,7 +60,7 @@ class Seen:
             sight=given.sight,
             was_on_screen_at_verdict=given.was_on_screen_at_verdict,
             zoom=given.zoom,
-            views=[looking.on_screen(view, self.viewport) for view in given.views],
+            views=self._views(given),
             dwell_ms=given.dwell_ms,
             n_tiles=given.n_tiles,
             n_tiles_missing=given.n_tiles_missing,
@@ -69,6 +71,11 @@ class Seen:
         else:
             self._add_date(image, given)
         return image
+
+    def _views(self, given: GivenImage) -> list[dict]:
+        if self.counts_tiles and not given.n_tiles:
+            return []
+        return [looking.on_screen(view, self.viewport) for view in given.views]
 
     def _source(self, given: GivenImage) -> ImagerySource:
         sources = ImagerySource.objects.filter(project=self.unit.audit.project, uuid=given.source)

@@ -221,9 +221,10 @@ def test_an_image_whose_tiles_never_came_gives_a_label_no_right(audit, source, a
     bound = make_source(project, may_share_labels=False)
     make_scene(bound, footprint=square(-10.8, 6.3, 0.2), captured_on=date(2022, 1, 1))
     unit, free_day = audit.units.get(), source.scenes.get().captured_on
+    view = {"bounds": [-10.75, 6.35, -10.65, 6.45], "zoom": 15, "ms": 900}
     images = [
         GivenImage(pane=1, source=source.uuid, captured_on=free_day, n_tiles=10, n_tiles_missing=10),
-        GivenImage(pane=2, source=bound.uuid, captured_on=date(2022, 1, 1), n_tiles=10),
+        GivenImage(pane=2, source=bound.uuid, captured_on=date(2022, 1, 1), n_tiles=10, views=[view]),
     ]
     workflow.record_review(unit, annotator, GivenReview(uuid=uuid4(), verdict="confirm", images=images))
     assert gather([audit]).labels == []

@@ -127,6 +127,23 @@ def test_an_image_whose_tiles_did_not_come_is_not_seen(unit, source, annotator):
     assert record(unit, annotator, image(source, n_tiles=100, n_tiles_missing=20), verdict="reject").share_seen > 0.99
 
 
+@pytest.mark.parametrize("by", ["key", "mouse", "touch"])
+def test_a_view_on_which_no_tile_came_showed_nothing(unit, source, annotator, by):
+    """The page says how many tiles came: none is a black pane, however long it was looked at."""
+    with pytest.raises(workflow.errors.RejectNeedsWholeDisc):
+        record(unit, annotator, image(source, n_tiles=0), verdict="reject", input=by)
+    review = record(unit, annotator, image(source, n_tiles=0), input=by)
+    assert not review.share_seen and not review.proportion_inspected
+    assert record(unit, annotator, image(source, n_tiles=12), verdict="reject", input=by).share_seen == 1
+
+
+def test_only_unsure_can_be_said_of_a_place_without_an_image(unit, annotator):
+    with pytest.raises(BadInput, match="No image of this place was shown"):
+        record(unit, annotator, input="key")
+    given = GivenReview(uuid=uuid4(), verdict="unsure", reason="no_image", input="key")
+    assert workflow.record_review(unit, annotator, given)[1]
+
+
 def test_missing_tiles_are_kept_where_nothing_rests_on_them(unit, source, annotator):
     review = record(unit, annotator, image(source, n_tiles=10, n_tiles_missing=9))
     assert (review.share_seen, review.proportion_inspected) == (0, None)
