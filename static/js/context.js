@@ -20,9 +20,18 @@ function frameOf(unit) {
   return { z, left: Math.round(x - SIZE_PX / 2), top: Math.round(y - SIZE_PX / 2), resolution: metresAPixel(unit.point[1], z) }
 }
 
+/** The image itself, or, where its provider has none so coarse, the newest that has; undefined if there is none. */
+function coarse(unit, image) {
+  const { z } = frameOf(unit)
+  const shows = (each) => !each.key || each.min_zoom <= z // our own pictures show at every zoom
+  return shows(image) ? image : unit.images.findLast(shows)
+}
+
 /** Addresses of the tiles that the picture of a unit takes, with their places. */
-export function contextTiles(unit, image) {
+export function contextTiles(unit, wanted) {
   const { z, left, top } = frameOf(unit)
+  const image = coarse(unit, wanted)
+  if (!image) return []
   const found = []
   for (let x = Math.floor(left / TILE_PX); x * TILE_PX < left + SIZE_PX; x += 1)
     for (let y = Math.floor(top / TILE_PX); y * TILE_PX < top + SIZE_PX; y += 1)
