@@ -1,23 +1,27 @@
 """Changing a source: its rights with their evidence, its measured offset, its pictures; each change is written down."""
 
 import hashlib
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from uuid import uuid4
 
 from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
+from django.db.models import Q
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from labels import access
 from labels.errors import Conflict
 from labels.imagery import publishing, rights
-from labels.models import AccessRecord, ImagerySource, ReviewImage, Scene
+from labels.models import AccessRecord, ImagerySource, Project, ReviewImage, Scene
 
 RIGHTS = ("may_view", "may_cache", "may_derive_labels", "may_share_labels", "may_train")
 OF_RIGHTS = (*RIGHTS, "purpose", "evidence", "rights_expire_on")
-CHANGED, REMOVED = "change_imagery", "remove_scene"
+CHANGED, REMOVED, POLICY = "change_imagery", "remove_scene", "change_imagery_policy"
+FOR_JUDGING = ("may_view", "may_derive_labels")
 MOST_EVIDENCE_BYTES = 20 * 2**20
 EVIDENCE = "evidence"
 N_CHANGES = 50
@@ -44,6 +48,29 @@ def change(
     for words in told:
         access.note_access(user, source.project, CHANGED, f"{source.slug}: {words}")
     return told
+
+
+def judging_taken(source: ImagerySource) -> list[str]:
+    """The subjects under which it is written down that a right to judge from the source was taken back."""
+    return [f"{source.slug}: {name} {_told(True)} → {_told(False)}" for name in FOR_JUDGING]
+
+
+def takes_judging() -> Q:
+    """The changes, of any source, that took such a right."""
+    ends = [Q(subject__endswith=f": {name} {_told(True)} → {_told(False)}") for name in FOR_JUDGING]
+    return reduce(or_, ends)
+
+
+@transaction.atomic
+def change_policy(project: Project, policy: str, user) -> bool:
+    """Whether the project's pages ask providers; written down, for it opens and closes their imagery."""
+    before = Project.objects.select_for_update(no_key=True).get(pk=project.pk).imagery_policy
+    project.imagery_policy = policy
+    if before == policy:
+        return False
+    project.save(update_fields=["imagery_policy"])
+    access.note_access(user, project, POLICY, f"imagery policy {before} → {policy}")
+    return True
 
 
 def _told(value) -> str:

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from labels.errors import LabelsError
-from labels.imagery import rights
+from labels.imagery import rights, sources
 from labels.imagery.providers import cache, downloads, listing
 from labels.imagery.providers.trying import Tried, try_tile
 from labels.models import ImagerySource, Project
@@ -165,7 +165,7 @@ def imagery_policy(request: HttpRequest, project: Project) -> HttpResponse:
     """Local imagery only, or providers through our server."""
     form = PolicyForm(request.POST or None, instance=project)
     if request.method == "POST" and form.is_valid():
-        form.save()
+        sources.change_policy(project, form.cleaned_data["imagery_policy"], request.user)
         n = project.imagery_sources.exclude(kind=ImagerySource.Kind.SCENES).count()
         if _is_asked(project):
             told = ngettext(

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from labels import jobs
 from labels.imagery.providers import breaker, cache, downloads, listing
-from labels.models import ImagerySource, Job, Scene
+from labels.models import AccessRecord, ImagerySource, Job, Scene
 from tests import rasters
 from tests.factories import make_area, make_provider, make_source, square
 from tests.labels.test_provider_listing import api, item
@@ -128,6 +128,8 @@ def test_the_policy_is_a_page_of_admins(project, browser, client_of, lead):
     assert browser.post(page("imagery_policy", project), {"imagery_policy": "through_server"}).status_code == 302
     project.refresh_from_db()
     assert project.imagery_policy == "through_server"
+    noted = AccessRecord.objects.get(action="change_imagery_policy")
+    assert noted.user and noted.subject == "imagery policy local → through_server"
     assert client_of(lead).post(page("imagery_policy", project), {"imagery_policy": "local"}).status_code == 403
 
 
