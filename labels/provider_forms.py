@@ -92,7 +92,7 @@ class ProviderForm(forms.ModelForm):
         ]
         widgets = {
             "access_key": forms.PasswordInput(attrs={"autocomplete": "off"}),
-            "rights_expire_on": forms.DateInput(attrs={"type": "date"}),
+            "rights_expire_on": forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
         }
         help_texts = {
             "address": _(

@@ -2,16 +2,20 @@
 
 import json
 import logging
+from datetime import date
 from pathlib import Path
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection
 from django.urls import reverse
+from django.utils import translation
 
 from labels import jobs
 from labels.imagery.providers import breaker, cache, downloads, listing
 from labels.models import AccessRecord, ImagerySource, Job, Scene
+from labels.provider_forms import ProviderForm
+from labels.views.pictures import PictureForm, SourceForm
 from tests import rasters
 from tests.factories import make_area, make_provider, make_source, square
 from tests.labels.test_provider_listing import api, item
@@ -285,3 +289,17 @@ def test_going_back_to_local_imagery_stops_a_waiting_job(project, server, catalo
     job.refresh_from_db()
     assert job.state == Job.State.FAILED and "local imagery only" in job.error
     assert len(server.asked) == n_asked
+
+
+# Editing
+
+
+@pytest.mark.parametrize("language", ["en", "fr", "es", "pt"])
+def test_dates_are_written_as_browsers_read_them(project, language):
+    """Else the field looks empty there, and saving clears the expiry."""
+    source = make_provider(project, "https://tiles.example/{z}/{x}/{y}", rights_expire_on=date(2027, 12, 31))
+    with translation.override(language):
+        forms = ProviderForm(instance=source, project=project), SourceForm(instance=source)
+        assert all('value="2027-12-31"' in str(form["rights_expire_on"]) for form in forms)
+        day = PictureForm(project=project, initial={"acquired": date(2024, 3, 31)})["acquired"]
+        assert 'value="2024-03-31"' in str(day)
