@@ -18,7 +18,7 @@ from labels.errors import Conflict
 from labels.imagery import publishing, rights
 from labels.models import AccessRecord, ImagerySource, Project, ReviewImage, Scene
 
-RIGHTS = ("may_view", "may_cache", "may_derive_labels", "may_share_labels", "may_train")
+RIGHTS = rights.FLAGS
 OF_RIGHTS = (*RIGHTS, "purpose", "evidence", "rights_expire_on")
 CHANGED, REMOVED, POLICY = "change_imagery", "remove_scene", "change_imagery_policy"
 FOR_JUDGING = ("may_view", "may_derive_labels")

@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils import translation
 
 from labels import jobs
+from labels.errors import LabelsError
 from labels.imagery.providers import breaker, cache, downloads, listing
 from labels.models import AccessRecord, ImagerySource, Job, Scene
 from labels.provider_forms import ProviderForm
@@ -289,6 +290,68 @@ def test_going_back_to_local_imagery_stops_a_waiting_job(project, server, catalo
     job.refresh_from_db()
     assert job.state == Job.State.FAILED and "local imagery only" in job.error
     assert len(server.asked) == n_asked
+
+
+@pytest.mark.parametrize("gone", [{"may_view": False}, {"may_cache": False}, {"rights_expire_on": date(2020, 1, 1)}])
+def test_pictures_without_the_right_to_keep_them_are_not_asked_for_nor_fetched(project, server, catalogue, gone):
+    job = downloads.ask(catalogue, list(catalogue.dates.all()))
+    ImagerySource.objects.filter(pk=catalogue.pk).update(**gone)
+    catalogue.refresh_from_db()
+    n_asked = len(server.asked)
+    with pytest.raises(LabelsError):
+        downloads.parameters(catalogue, list(catalogue.dates.all()))
+    jobs.run(job.pk)
+    job.refresh_from_db()
+    assert job.state == Job.State.FAILED and len(server.asked) == n_asked
+    with pytest.raises(LabelsError):
+        jobs.retry(job, requested_by=None)
+    assert Job.objects.count() == 1
+
+
+def test_fetched_pictures_have_no_right_that_their_provider_lacks(project):
+    source = make_provider(project, "https://stac.example/", kind="stac")
+    target = downloads.target_of(source)
+    assert downloads.target_of(source) == target
+    assert not AccessRecord.objects.exists()
+    source.may_train, source.rights_expire_on, source.purpose = False, date(2030, 1, 1), "atlas; study"
+    source.save()
+    target = downloads.target_of(source)
+    assert (target.may_train, target.rights_expire_on, target.purpose) == (False, date(2030, 1, 1), "atlas; study")
+    assert AccessRecord.objects.filter(subject__startswith=f"{target.slug}: ").count() >= 3
+    source.may_train, source.rights_expire_on, source.purpose = True, None, ""
+    assert not downloads.target_of(source).may_train  # what was given in between came under the narrow rights
+    source.purpose = "selling ore"
+    other = downloads.target_of(source)
+    assert other != target and other.purpose == "selling ore"
+
+
+def test_each_provider_has_a_source_for_its_pictures(project):
+    slugs = [f"{'a' * 45}{number}" for number in (1, 2)]
+    first, second = (make_provider(project, "https://stac.example/", kind="stac", slug=slug) for slug in slugs)
+    assert downloads.target_of(first) != downloads.target_of(second)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("gone", ["policy", "right"])
+def test_a_download_stops_when_it_may_no_longer_go_on(project, server, catalogue, settings, monkeypatch, gone):
+    answer, job = server.answer, downloads.ask(catalogue, list(catalogue.dates.all()))
+
+    def taken_meanwhile(handler):
+        if gone == "policy":
+            type(project).objects.filter(pk=project.pk).update(imagery_policy="local")
+        else:
+            ImagerySource.objects.filter(pk=catalogue.pk).update(may_cache=False)
+        connection.close()
+        answer(handler)
+
+    server.answer = taken_meanwhile
+    monkeypatch.setattr(downloads, "WATCH_EVERY_S", 0)
+    jobs.run(job.pk)
+    job.refresh_from_db()
+    assert job.state == Job.State.FAILED
+    assert ("local imagery only" if gone == "policy" else "do not allow keeping") in job.error
+    assert not Scene.objects.exists()
+    assert not list((Path(settings.MEDIA_ROOT) / "uploads").glob("*"))
 
 
 # Editing
