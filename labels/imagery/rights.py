@@ -119,6 +119,11 @@ def may_be_asked(prefix: str = "") -> Q:
     return Q(**{f"{prefix}kind": ImagerySource.Kind.SCENES}) | policy
 
 
+def cacheable(prefix: str = "") -> Q:
+    """The sources of whose pictures copies may be kept today."""
+    return viewable(prefix) & Q(**{f"{prefix}may_cache": True})
+
+
 def judgeable(prefix: str = "") -> Q:
     """The sources from which labels may be derived today: what is judged rests on them."""
     return viewable(prefix) & Q(**{f"{prefix}may_derive_labels": True})

@@ -16,6 +16,7 @@ from django.utils.translation import ngettext
 from labels import access
 from labels.errors import Conflict
 from labels.imagery import publishing, rights
+from labels.imagery.providers import cache
 from labels.models import AccessRecord, ImagerySource, Project, ReviewImage, Scene
 
 RIGHTS = rights.FLAGS
@@ -45,9 +46,23 @@ def change(
         setattr(source, name, value)
     if changed:
         source.save(update_fields=list(changed))
+        _forget_what_may_not_be_kept(source)
     for words in told:
         access.note_access(user, source.project, CHANGED, f"{source.slug}: {words}")
     return told
+
+
+def _forget_what_may_not_be_kept(source: ImagerySource) -> None:
+    """Tiles kept of a provider go with the right to keep them; not before the change is sure."""
+    if source.kind != ImagerySource.Kind.SCENES and not rights.may(source, rights.Use.CACHE):
+        transaction.on_commit(lambda: cache.forget(source.uuid))
+
+
+def clear_kept_tiles() -> None:
+    """Remove kept tiles that are too old or too many, and those whose source may not be kept today: rights expire."""
+    providers = ImagerySource.objects.exclude(kind=ImagerySource.Kind.SCENES).filter(rights.cacheable())
+    cache.forget_all_but(list(providers.values_list("uuid", flat=True)))
+    cache.clear()
 
 
 def judging_taken(source: ImagerySource) -> list[str]:
@@ -69,6 +84,9 @@ def change_policy(project: Project, policy: str, user) -> bool:
     if before == policy:
         return False
     project.save(update_fields=["imagery_policy"])
+    for source in project.imagery_sources.exclude(kind=ImagerySource.Kind.SCENES):
+        source.project = project
+        _forget_what_may_not_be_kept(source)
     access.note_access(user, project, POLICY, f"imagery policy {before} → {policy}")
     return True
 
