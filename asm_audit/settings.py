@@ -132,7 +132,10 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False  # LOGGING below holds for workers too
-CELERY_BEAT_SCHEDULE = {"resend-silent-jobs": {"task": "labels.tasks.resend_silent_jobs", "schedule": 30.0}}
+CELERY_BEAT_SCHEDULE = {
+    "resend-silent-jobs": {"task": "labels.tasks.resend_silent_jobs", "schedule": 30.0},
+    "clear-kept-tiles": {"task": "labels.tasks.clear_kept_tiles", "schedule": 3600.0, "options": {"expires": 3000}},
+}
 
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 PASSWORD_HASHERS = [

@@ -15,11 +15,10 @@ from labels.models import ImagerySource, Project
 Kind = ImagerySource.Kind
 TEXTS = ("layer", "style", "releases", "collection", "asset", "datetime")
 NUMBERS = ("min_zoom", "max_zoom")
-OWN = (*TEXTS, *NUMBERS, "dates", "bbox", "blanks", "subdomains")
+OWN = (*TEXTS, *NUMBERS, "dates", "bbox", "blanks")
 SPECIAL = ("layer", "style", "collection", "asset", "datetime", "bbox", "min_zoom", "max_zoom", "blanks")
 RIGHTS = ("may_view", "may_cache", "may_derive_labels", "may_share_labels", "may_train", "purpose", "evidence",
           "rights_expire_on")  # fmt: skip
-TOLD = ("template", "matrices", "scheme")
 DATE_LINE = re.compile(r"^\s*(?P<key>[^=]{1,200}?)\s*(?:=\s*(?P<day>\d{4}-\d{2}-\d{2}|\?)\s*)?$")
 SHA256 = re.compile(r"^[0-9a-f]{64}$")
 
@@ -92,7 +91,7 @@ class ProviderForm(forms.ModelForm):
         ]
         widgets = {
             "access_key": forms.PasswordInput(attrs={"autocomplete": "off"}),
-            "rights_expire_on": forms.DateInput(attrs={"type": "date"}),
+            "rights_expire_on": forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
         }
         help_texts = {
             "address": _(
@@ -186,6 +185,13 @@ class ProviderForm(forms.ModelForm):
             raise forms.ValidationError(_("A SHA-256 has 64 digits from 0 to f."))
         return found
 
+    def clean_releases(self):
+        try:
+            addresses.check_template(self.cleaned_data["releases"])
+        except LabelsError as error:
+            raise forms.ValidationError(str(error)) from None
+        return self.cleaned_data["releases"]
+
     def clean_access_key(self):
         return self.cleaned_data["access_key"] or self.before[1]
 
@@ -197,9 +203,9 @@ class ProviderForm(forms.ModelForm):
             self._check_same_host(given["address"])
             if self.errors:
                 return given
-        # What the provider told of itself stays until it is asked again.
-        told = {name: value for name, value in self.instance.options.items() if name in TOLD}
-        own = told | {name: given.get(name) for name in OWN if given.get(name) not in (None, "", [])}
+        # What the provider told of itself stays until it is asked again, and so does what the command alone can give.
+        own = {name: value for name, value in self.instance.options.items() if name not in OWN}
+        own |= {name: given.get(name) for name in OWN if given.get(name) not in (None, "", [])}
         self.instance.options = own
         self.instance.project = self.project
         probe = ImagerySource(

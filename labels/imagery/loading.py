@@ -41,10 +41,18 @@ def source_named(project: Project, name: str, *, attribution: str = "") -> Image
     source, made = ImagerySource.objects.get_or_create(
         project=project, slug=slug, defaults={"name": name[:200], "attribution": attribution}
     )
+    _check_takes_pictures(source)
     if attribution and not made and source.attribution != attribution:
         source.attribution = attribution
         source.save(update_fields=["attribution"])
     return source
+
+
+def _check_takes_pictures(source: ImagerySource) -> None:
+    if source.kind != ImagerySource.Kind.SCENES:
+        raise BadInput(
+            _("“%(name)s” is a provider, which takes no pictures of ours: choose another name.") % {"name": source.name}
+        )
 
 
 def new_source(project: Project, source: ImagerySource) -> ImagerySource:
@@ -105,6 +113,7 @@ def keep_upload(file: UploadedFile) -> str:
 def load_imagery(job: RunningJob) -> dict:
     """Prepare every file of the job. What is refused does not stop the rest, but fails the job at its end."""
     source = ImagerySource.objects.get(pk=job.parameters["source"], project=job.job.project_id)
+    _check_takes_pictures(source)
     acquired = stated_date(job.parameters["acquired"])
     outcomes: dict[str, list[str]] = {"created": [], "dated": [], "unchanged": []}
     refused, notes = [], []

@@ -31,6 +31,7 @@ class Lack(models.TextChoices):
     LOCAL_ONLY = "local_only"
 
 
+FLAGS = ("may_view", "may_cache", "may_derive_labels", "may_share_labels", "may_train")
 NEEDS: dict[str, tuple[str, ...]] = {
     Use.VIEW: ("may_view",),
     Use.CACHE: ("may_view", "may_cache"),
@@ -80,6 +81,25 @@ def _is_purpose(limits: str, purpose: str | None, is_needed: bool) -> bool:
     return _words(purpose or "") in allowed
 
 
+def narrowed(wide: ImagerySource, by: ImagerySource) -> dict | None:
+    """The values that leave a source no right that the other lacks; None where no purpose is common to both."""
+    fields = {right: False for right in FLAGS if getattr(wide, right) and not getattr(by, right)}
+    ends = [day for day in (wide.rights_expire_on, by.rights_expire_on) if day is not None]
+    if ends and min(ends) != wide.rights_expire_on:
+        fields["rights_expire_on"] = min(ends)
+    if by.purpose and not wide.purpose:
+        fields["purpose"] = by.purpose
+    elif by.purpose:
+        allowed = {_words(limit) for limit in by.purpose.split(";")} - {""}
+        limits = [limit.strip() for limit in wide.purpose.split(";") if limit.strip()]
+        common = [limit for limit in limits if _words(limit) in allowed]
+        if not common and allowed:
+            return None
+        if len(common) < len(limits) and allowed:
+            fields["purpose"] = "; ".join(common)
+    return fields
+
+
 def _words(text: str) -> str:
     return " ".join(text.split()).casefold()
 
@@ -97,6 +117,11 @@ def may_be_asked(prefix: str = "") -> Q:
     """Pictures of our own, and providers only in projects that let our server ask them."""
     policy = Q(**{f"{prefix}project__imagery_policy": ImageryPolicy.THROUGH_SERVER})
     return Q(**{f"{prefix}kind": ImagerySource.Kind.SCENES}) | policy
+
+
+def cacheable(prefix: str = "") -> Q:
+    """The sources of whose pictures copies may be kept today."""
+    return viewable(prefix) & Q(**{f"{prefix}may_cache": True})
 
 
 def judgeable(prefix: str = "") -> Q:
@@ -122,6 +147,12 @@ def why_not_judged(source: ImagerySource) -> str:
     """Why no verdict may rest on the source's pictures; empty when it may."""
     lack = lacking(source, Use.DERIVE_LABELS)
     return _said(source, lack, _("Its rights do not allow labels to be derived.")) if lack else ""
+
+
+def why_not_kept(source: ImagerySource) -> str:
+    """Why no picture of the source is kept on our disk; empty when it may be."""
+    lack = lacking(source, Use.CACHE)
+    return _said(source, lack, _("The rights of this source do not allow keeping its pictures.")) if lack else ""
 
 
 def _said(source: ImagerySource, lack: Lack, no_right: str) -> str:

@@ -1,23 +1,28 @@
 """Changing a source: its rights with their evidence, its measured offset, its pictures; each change is written down."""
 
 import hashlib
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from uuid import uuid4
 
 from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
+from django.db.models import Q
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from labels import access
 from labels.errors import Conflict
 from labels.imagery import publishing, rights
-from labels.models import AccessRecord, ImagerySource, ReviewImage, Scene
+from labels.imagery.providers import cache
+from labels.models import AccessRecord, ImagerySource, Project, ReviewImage, Scene
 
-RIGHTS = ("may_view", "may_cache", "may_derive_labels", "may_share_labels", "may_train")
+RIGHTS = rights.FLAGS
 OF_RIGHTS = (*RIGHTS, "purpose", "evidence", "rights_expire_on")
-CHANGED, REMOVED = "change_imagery", "remove_scene"
+CHANGED, REMOVED, POLICY = "change_imagery", "remove_scene", "change_imagery_policy"
+FOR_JUDGING = ("may_view", "may_derive_labels")
 MOST_EVIDENCE_BYTES = 20 * 2**20
 EVIDENCE = "evidence"
 N_CHANGES = 50
@@ -41,9 +46,49 @@ def change(
         setattr(source, name, value)
     if changed:
         source.save(update_fields=list(changed))
+        _forget_what_may_not_be_kept(source)
     for words in told:
         access.note_access(user, source.project, CHANGED, f"{source.slug}: {words}")
     return told
+
+
+def _forget_what_may_not_be_kept(source: ImagerySource) -> None:
+    """Tiles kept of a provider go with the right to keep them; not before the change is sure."""
+    if source.kind != ImagerySource.Kind.SCENES and not rights.may(source, rights.Use.CACHE):
+        transaction.on_commit(lambda: cache.forget(source.uuid))
+
+
+def clear_kept_tiles() -> None:
+    """Remove kept tiles that are too old or too many, and those whose source may not be kept today: rights expire."""
+    providers = ImagerySource.objects.exclude(kind=ImagerySource.Kind.SCENES).filter(rights.cacheable())
+    cache.forget_all_but(list(providers.values_list("uuid", flat=True)))
+    cache.clear()
+
+
+def judging_taken(source: ImagerySource) -> list[str]:
+    """The subjects under which it is written down that a right to judge from the source was taken back."""
+    return [f"{source.slug}: {name} {_told(True)} → {_told(False)}" for name in FOR_JUDGING]
+
+
+def takes_judging() -> Q:
+    """The changes, of any source, that took such a right."""
+    ends = [Q(subject__endswith=f": {name} {_told(True)} → {_told(False)}") for name in FOR_JUDGING]
+    return reduce(or_, ends)
+
+
+@transaction.atomic
+def change_policy(project: Project, policy: str, user) -> bool:
+    """Whether the project's pages ask providers; written down, for it opens and closes their imagery."""
+    before = Project.objects.select_for_update(no_key=True).get(pk=project.pk).imagery_policy
+    project.imagery_policy = policy
+    if before == policy:
+        return False
+    project.save(update_fields=["imagery_policy"])
+    for source in project.imagery_sources.exclude(kind=ImagerySource.Kind.SCENES):
+        source.project = project
+        _forget_what_may_not_be_kept(source)
+    access.note_access(user, project, POLICY, f"imagery policy {before} → {policy}")
+    return True
 
 
 def _told(value) -> str:

@@ -25,7 +25,7 @@ class PicturesForm(forms.Form):
     acquired = forms.DateField(
         label=_("Captured on"),
         required=False,
-        widget=forms.DateInput(attrs={"type": "date"}),
+        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
         help_text=_("The day the picture was taken, not the day it was made or bought."),
     )
     is_undated = forms.BooleanField(
@@ -116,7 +116,7 @@ class SourceForm(forms.ModelForm):
             "evidence",
             "rights_expire_on",
         ]
-        widgets = {"rights_expire_on": forms.DateInput(attrs={"type": "date"})}
+        widgets = {"rights_expire_on": forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")}
 
     def clean_name(self):
         name = self.cleaned_data["name"]

@@ -13,8 +13,8 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from labels.errors import LabelsError
-from labels.imagery import rights
-from labels.imagery.providers import cache, downloads, listing
+from labels.imagery import rights, sources
+from labels.imagery.providers import downloads, listing
 from labels.imagery.providers.trying import Tried, try_tile
 from labels.models import ImagerySource, Project
 from labels.models.projects import ImageryPolicy
@@ -22,6 +22,7 @@ from labels.provider_forms import ProviderForm
 from labels.views.doors import in_project, said
 
 N_LISTED = 200
+NOTED = ("name", "address", "attribution", *sources.OF_RIGHTS)  # never the key
 
 
 def _provider(project: Project, source: UUID) -> ImagerySource:
@@ -59,9 +60,10 @@ def provider_edit(request: HttpRequest, project: Project, source: UUID) -> HttpR
     found = _provider(project, source)
     form = ProviderForm(request.POST or None, instance=found, project=project)
     if request.method == "POST" and form.is_valid():
-        saved = form.save()
-        if not saved.may_cache:
-            cache.forget(saved.uuid)
+        with transaction.atomic():
+            # Compared with the row: the form has given its own copy the new values already.
+            sources.change(found, {name: form.cleaned_data[name] for name in NOTED}, request.user)
+            saved = form.save()
         return (
             _refreshed(request, project, saved)
             if _is_asked(project)
@@ -165,7 +167,7 @@ def imagery_policy(request: HttpRequest, project: Project) -> HttpResponse:
     """Local imagery only, or providers through our server."""
     form = PolicyForm(request.POST or None, instance=project)
     if request.method == "POST" and form.is_valid():
-        form.save()
+        sources.change_policy(project, form.cleaned_data["imagery_policy"], request.user)
         n = project.imagery_sources.exclude(kind=ImagerySource.Kind.SCENES).count()
         if _is_asked(project):
             told = ngettext(

@@ -202,3 +202,17 @@ def test_a_footprint_has_few_corners():
     outline = publishing.footprint_from([[stairs]])
     assert outline.num_coords < 40
     assert outline.area == pytest.approx(50, rel=0.02)
+
+
+def test_a_provider_takes_no_pictures_of_ours(project, tmp_path):
+    """They would be offered beside its dates, and open to nothing that its address tells."""
+    provider = make_source(project, kind="xyz", address="https://tiles.example/{z}/{x}/{y}", slug="survey-2023")
+    with pytest.raises(CommandError, match="is a provider"):
+        load(project, rasters.picture(tmp_path), acquired="2023-04-05")
+    path = rasters.picture(tmp_path)
+    told = loading.parameters(provider, [(str(path), path.name)], acquired=None)
+    job = jobs.ask(project=project, kind=Job.Kind.LOAD_IMAGERY, parameters=told)
+    jobs.run(job.pk)
+    job.refresh_from_db()
+    assert job.state == Job.State.FAILED and "is a provider" in job.error
+    assert not Scene.objects.exists()

@@ -8,10 +8,10 @@ import pytest
 
 from labels import workflow
 from labels.errors import BadInput
-from labels.imagery import rights
+from labels.imagery import rights, sources
 from labels.imagery.rights import Lack, Use
 from labels.imagery.scenes import images_at
-from labels.models import ImagerySource, Project, ProviderDate
+from labels.models import Assignment, ImagerySource, Project, ProviderDate
 from labels.releases import making
 from labels.releases.gathering import gather
 from labels.releases.training import trainable
@@ -108,7 +108,7 @@ def source(project):
 
 
 def withdraw(source, **fields):
-    ImagerySource.objects.filter(pk=source.pk).update(**fields)
+    sources.change(source, fields, None)
 
 
 GONE = [{"rights_expire_on": date(2020, 1, 1)}, {"may_view": False}, {"may_derive_labels": False}]
@@ -137,13 +137,53 @@ def test_units_that_no_imagery_ever_showed_are_handed_out(audit, project, annota
     assert len(workflow.hand_out(audit, annotator)) == 1
 
 
-def test_a_provider_of_a_project_that_went_local_closes_its_units(audit, project, annotator):
-    provider = make_source(project, kind="xyz", address="https://tiles.example/{z}/{x}/{y}")
+def remote(project, **fields):
+    provider = make_source(project, kind="xyz", address="https://tiles.example/{z}/{x}/{y}", **fields)
     ProviderDate.objects.create(source=provider, key="2024")
-    assert workflow.hand_out(audit, annotator) == []
+    return provider
+
+
+def test_a_provider_of_a_project_that_went_local_closes_its_units(audit, project, annotator):
     Project.objects.filter(pk=project.pk).update(imagery_policy="through_server")
-    audit.refresh_from_db()
+    remote(project)
+    sources.change_policy(audit.project, "local", None)
+    assert workflow.hand_out(audit, annotator) == []
+    sources.change_policy(audit.project, "through_server", None)
     assert len(workflow.hand_out(audit, annotator)) == 1
+
+
+def test_a_source_that_nobody_could_judge_from_closes_nothing(audit, project, annotator):
+    """A provider without footprint in a project of local imagery, and one that may only be looked at."""
+    remote(project)
+    assert len(workflow.hand_out(audit, annotator)) == 1
+    Project.objects.filter(pk=project.pk).update(imagery_policy="through_server")
+    ImagerySource.objects.update(may_derive_labels=False)
+    audit.refresh_from_db()
+    assert images_at(audit.project, *POINT, 500) == []
+    assert len(workflow.hand_out(audit, annotator)) == 1
+    assert workflow.n_without_imagery(audit, annotator) == 0
+
+
+def test_a_right_that_verdicts_rest_on_closes_its_units_however_it_went(audit, source, annotator, second_annotator):
+    image = GivenImage(pane=1, source=source.uuid, captured_on=date(2024, 1, 14))
+    given = GivenReview(uuid=uuid4(), verdict="confirm", images=[image])
+    workflow.record_review(audit.units.get(), annotator, given)
+    Assignment.objects.create(audit=audit, unit=audit.units.get(), queue="sample", order_key=1)
+    ImagerySource.objects.filter(pk=source.pk).update(may_derive_labels=False)  # no page, so nothing is written down
+    assert workflow.hand_out(audit, second_annotator) == []
+    ImagerySource.objects.filter(pk=source.pk).update(may_derive_labels=True)
+    assert len(workflow.hand_out(audit, second_annotator)) == 1
+
+
+def test_a_picture_that_a_catalogue_only_lists_opens_no_unit(audit, source, annotator, project):
+    """It is offered to nobody before it is fetched."""
+    withdraw(source, rights_expire_on=date(2020, 1, 1))
+    Project.objects.filter(pk=project.pk).update(imagery_policy="through_server")
+    listed = make_source(project, kind="stac", address="https://stac.example/")
+    ProviderDate.objects.create(source=listed, key="a", footprint=square(-10.8, 6.3, 0.2), options={"asset": "x"})
+    audit.refresh_from_db()
+    assert images_at(audit.project, *POINT, 500) == []
+    assert workflow.hand_out(audit, annotator) == []
 
 
 def test_an_annotator_is_told_why_there_is_nothing_to_do(audit, source, annotator, client_of):

@@ -2,16 +2,25 @@
 
 import json
 import logging
+import os
+from datetime import date
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import connection
 from django.urls import reverse
+from django.utils import translation
 
-from labels import jobs
+from labels import jobs, tasks
+from labels.errors import LabelsError
+from labels.imagery import rights, sources
 from labels.imagery.providers import breaker, cache, downloads, listing
-from labels.models import ImagerySource, Job, Scene
+from labels.imagery.providers.pictures import Picture
+from labels.models import AccessRecord, ImagerySource, Job, Scene
+from labels.provider_forms import ProviderForm
+from labels.views.pictures import PictureForm, SourceForm
 from tests import rasters
 from tests.factories import make_area, make_provider, make_source, square
 from tests.labels.test_provider_listing import api, item
@@ -128,6 +137,8 @@ def test_the_policy_is_a_page_of_admins(project, browser, client_of, lead):
     assert browser.post(page("imagery_policy", project), {"imagery_policy": "through_server"}).status_code == 302
     project.refresh_from_db()
     assert project.imagery_policy == "through_server"
+    noted = AccessRecord.objects.get(action="change_imagery_policy")
+    assert noted.user and noted.subject == "imagery policy local → through_server"
     assert client_of(lead).post(page("imagery_policy", project), {"imagery_policy": "local"}).status_code == 403
 
 
@@ -283,3 +294,165 @@ def test_going_back_to_local_imagery_stops_a_waiting_job(project, server, catalo
     job.refresh_from_db()
     assert job.state == Job.State.FAILED and "local imagery only" in job.error
     assert len(server.asked) == n_asked
+
+
+@pytest.mark.parametrize("gone", [{"may_view": False}, {"may_cache": False}, {"rights_expire_on": date(2020, 1, 1)}])
+def test_pictures_without_the_right_to_keep_them_are_not_asked_for_nor_fetched(project, server, catalogue, gone):
+    job = downloads.ask(catalogue, list(catalogue.dates.all()))
+    ImagerySource.objects.filter(pk=catalogue.pk).update(**gone)
+    catalogue.refresh_from_db()
+    n_asked = len(server.asked)
+    with pytest.raises(LabelsError):
+        downloads.parameters(catalogue, list(catalogue.dates.all()))
+    jobs.run(job.pk)
+    job.refresh_from_db()
+    assert job.state == Job.State.FAILED and len(server.asked) == n_asked
+    with pytest.raises(LabelsError):
+        jobs.retry(job, requested_by=None)
+    assert Job.objects.count() == 1
+
+
+def test_fetched_pictures_have_no_right_that_their_provider_lacks(project):
+    source = make_provider(project, "https://stac.example/", kind="stac")
+    target = downloads.target_of(source)
+    assert downloads.target_of(source) == target
+    assert not AccessRecord.objects.exists()
+    source.may_train, source.rights_expire_on, source.purpose = False, date(2030, 1, 1), "atlas; study"
+    source.save()
+    target = downloads.target_of(source)
+    assert (target.may_train, target.rights_expire_on, target.purpose) == (False, date(2030, 1, 1), "atlas; study")
+    assert AccessRecord.objects.filter(subject__startswith=f"{target.slug}: ").count() >= 3
+    source.may_train, source.rights_expire_on, source.purpose = True, None, ""
+    assert not downloads.target_of(source).may_train  # what was given in between came under the narrow rights
+    source.purpose = "selling ore"
+    other = downloads.target_of(source)
+    assert other != target and other.purpose == "selling ore"
+
+
+def test_each_provider_has_a_source_for_its_pictures(project):
+    slugs = [f"{'a' * 45}{number}" for number in (1, 2)]
+    first, second = (make_provider(project, "https://stac.example/", kind="stac", slug=slug) for slug in slugs)
+    assert downloads.target_of(first) != downloads.target_of(second)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("gone", ["policy", "right"])
+def test_a_download_stops_when_it_may_no_longer_go_on(project, server, catalogue, settings, monkeypatch, gone):
+    answer, job = server.answer, downloads.ask(catalogue, list(catalogue.dates.all()))
+
+    def taken_meanwhile(handler):
+        if gone == "policy":
+            type(project).objects.filter(pk=project.pk).update(imagery_policy="local")
+        else:
+            ImagerySource.objects.filter(pk=catalogue.pk).update(may_cache=False)
+        connection.close()
+        answer(handler)
+
+    server.answer = taken_meanwhile
+    monkeypatch.setattr(downloads, "WATCH_EVERY_S", 0)
+    jobs.run(job.pk)
+    job.refresh_from_db()
+    assert job.state == Job.State.FAILED
+    assert ("local imagery only" if gone == "policy" else "do not allow keeping") in job.error
+    assert not Scene.objects.exists()
+    assert not list((Path(settings.MEDIA_ROOT) / "uploads").glob("*"))
+
+
+# Editing
+
+
+@pytest.mark.parametrize("language", ["en", "fr", "es", "pt"])
+def test_dates_are_written_as_browsers_read_them(project, language):
+    """Else the field looks empty there, and saving clears the expiry."""
+    source = make_provider(project, "https://tiles.example/{z}/{x}/{y}", rights_expire_on=date(2027, 12, 31))
+    with translation.override(language):
+        forms = ProviderForm(instance=source, project=project), SourceForm(instance=source)
+        assert all('value="2027-12-31"' in str(form["rights_expire_on"]) for form in forms)
+        day = PictureForm(project=project, initial={"acquired": date(2024, 3, 31)})["acquired"]
+        assert 'value="2024-03-31"' in str(day)
+
+
+def test_editing_keeps_the_options_that_the_form_does_not_show(project, server, browser):
+    by_command = {"bounds": [-11, 6, -10, 7], "subdomains": "ab", "format": "image/png", "method": "GET",
+                  "max_items": 50, "version": "1.1.1"}  # fmt: skip
+    source = make_provider(
+        project, f"{server.url}/{{z}}/{{x}}/{{y}}", name="Orbita", options=by_command | {"style": "a"}
+    )
+    listing.refresh(source)
+    browser.post(page("provider_edit", project, source.uuid), given(server, access_key="", address=source.address))
+    source.refresh_from_db()
+    assert source.options == by_command
+
+
+def test_rights_changed_on_the_page_are_written_down(project, server, browser, admin):
+    source = make_provider(project, f"{server.url}/{{z}}/{{x}}/{{y}}?k={{key}}", key=KEY, name="Orbita", slug="orbita")
+    listing.refresh(source)
+    told = given(server, access_key="", may_share_labels="on", rights_expire_on="2031-01-31")
+    assert browser.post(page("provider_edit", project, source.uuid), told).status_code == 302
+    source.refresh_from_db()
+    assert (source.may_share_labels, source.may_train, str(source.rights_expire_on)) == (True, False, "2031-01-31")
+    assert (source.rights_reviewed_on, source.rights_reviewed_by) == (rights.today(), admin)
+    noted = list(AccessRecord.objects.values_list("subject", flat=True))
+    assert {"orbita: may_train yes → no", "orbita: rights_expire_on – → 2031-01-31"} <= set(noted)
+    assert KEY not in "".join(noted)
+
+
+def test_a_key_in_the_list_of_releases_is_refused(project, server, browser):
+    through_server(project)
+    told = given(server, releases=f"{server.url}/r.json?api_key=SECRET123")
+    assert "holds a key" in browser.post(page("provider_new", project), told).content.decode()
+    assert not ImagerySource.objects.exists()
+    source = make_provider(project, "https://tiles.example/{z}/{x}/{y}", options={"releases": told["releases"]})
+    with pytest.raises(LabelsError, match="holds a key"):
+        listing.check_address(source, frozenset())
+
+
+# Kept tiles
+
+
+def kept_tile(source) -> Path:
+    cache.keep(source.uuid, cache.name_of("a"), Picture(picture(), "image/jpeg", "full"))
+    return cache.folder_of(source.uuid)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("right", ["may_view", "may_cache"])
+def test_kept_tiles_go_with_the_right_to_keep_them(project, admin, right):
+    source = make_provider(project, "https://tiles.example/{z}/{x}/{y}")
+    folder = kept_tile(source)
+    sources.change(source, {"may_train": False}, admin)
+    assert folder.exists()
+    sources.change(source, {right: False}, admin)
+    assert not folder.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_kept_tiles_go_when_the_project_goes_back_to_local_imagery(project, browser):
+    folder = kept_tile(make_provider(project, "https://tiles.example/{z}/{x}/{y}"))
+    browser.post(page("imagery_policy", project), {"imagery_policy": "local"})
+    assert not folder.exists()
+
+
+def test_an_hourly_task_forgets_what_may_not_be_kept_today_and_what_is_old(project):
+    good, expired, gone = (make_provider(project, "https://tiles.example/{z}/{x}/{y}") for _ in range(3))
+    folders = [kept_tile(source) for source in (good, expired, gone)]
+    old = kept_tile(good) / "aa" / "old"
+    old.parent.mkdir(exist_ok=True)
+    old.write_bytes(b"x")
+    os.utime(old, (1, 1))
+    ImagerySource.objects.filter(pk=expired.pk).update(rights_expire_on=date(2020, 1, 1))
+    gone.delete()
+    tasks.clear_kept_tiles()
+    assert [folder.exists() for folder in folders] == [True, False, False]
+    assert not old.exists()
+    assert "labels.tasks.clear_kept_tiles" in {entry["task"] for entry in settings.CELERY_BEAT_SCHEDULE.values()}
+
+
+def test_a_full_disk_leaves_no_half_of_a_tile(project, monkeypatch):
+    source = make_provider(project, "https://tiles.example/{z}/{x}/{y}")
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    assert not [path for path in kept_tile(source).rglob("*") if path.is_file()]

@@ -1,6 +1,7 @@
 """Tiles of a provider, a real server with faults: kept, guarded, and a clear state when there is none."""
 
 import hashlib
+import io
 import os
 import random
 import threading
@@ -11,15 +12,18 @@ from uuid import uuid4
 import numpy as np
 import pytest
 from django.db import connection
+from PIL import Image
 
 from labels import geo
 from labels.imagery import providers
 from labels.imagery.providers import breaker, cache, listing, serving, slots
-from labels.imagery.providers.errors import NoImage, Unavailable
+from labels.imagery.providers.asking import Asker
+from labels.imagery.providers.errors import NoImage, Refused, Unavailable
+from labels.imagery.providers.trying import try_tile
 from labels.imagery.scenes import images_at
 from labels.local_plane import metres_per_degree
 from labels.models import ImagerySource, ProviderDate
-from tests.factories import make_provider, make_scene, make_source, square
+from tests.factories import make_area, make_provider, make_scene, make_source, square
 from tests.loopback import flat, picture
 from tests.loopback import serving as serve
 
@@ -364,4 +368,42 @@ def test_a_date_of_another_source_shows_nothing(source, server):
     stranger = ProviderDate(uuid=uuid4(), source=source, key="x")
     with pytest.raises(NoImage):
         providers.tile(source, stranger, *AT)
+    assert server.asked == []
+
+
+def test_a_tile_is_kept_under_the_address_that_gave_it(source, server):
+    """The caller's row is seconds old: meanwhile the address went to B, and later back to A."""
+    server.answer = lambda handler: handler.send(content=picture(1 if handler.path.startswith("/A/") else 2))
+    ImagerySource.objects.filter(pk=source.pk).update(address=f"{server.url}/A/{{z}}/{{x}}/{{y}}.jpg")
+    source.refresh_from_db()
+    row = source.dates.get()
+    ImagerySource.objects.filter(pk=source.pk).update(address=f"{server.url}/B/{{z}}/{{x}}/{{y}}.jpg")
+    assert providers.tile(source, row, *AT).content == picture(2)
+    ImagerySource.objects.filter(pk=source.pk).update(address=f"{server.url}/A/{{z}}/{{x}}/{{y}}.jpg")
+    source.refresh_from_db()
+    assert providers.tile(source, row, *AT).content == picture(1)
+
+
+def test_a_file_of_several_pictures_is_no_tile(source, server):
+    file = io.BytesIO()
+    images = [Image.open(io.BytesIO(picture(shade))) for shade in (1, 2)]
+    images[0].save(file, "MPO", save_all=True, append_images=images[1:])
+    server.answer = lambda handler: handler.send(content=file.getvalue())
+    assert state(source) == "unavailable"
+
+
+@pytest.mark.parametrize("address", ["https://tiles.internal/{z}/{x}/{y}", "https://tiles.internal:443/{z}/{x}/{y}"])
+def test_an_allowed_host_is_known_with_and_without_the_usual_port(project, settings, address):
+    settings.IMAGERY_ALLOWED_HOSTS = ["tiles.internal:443"]
+    assert Asker(make_provider(project, address)).allowed == {"tiles.internal:443"}
+    assert not Asker(make_provider(project, "http://tiles.internal/{z}/{x}/{y}")).allowed
+
+
+@pytest.mark.parametrize("gone", [{"may_view": False}, {"rights_expire_on": date(2020, 1, 1)}])
+def test_a_source_that_may_not_be_viewed_is_not_tried(project, source, server, gone):
+    make_area(project, square(-11, 6, 1))
+    ImagerySource.objects.filter(pk=source.pk).update(**gone)
+    source.refresh_from_db()
+    with pytest.raises(Refused):
+        try_tile(source)
     assert server.asked == []

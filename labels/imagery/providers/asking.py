@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from time import monotonic
 from typing import BinaryIO
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from django.conf import settings
 from django.utils.translation import gettext as _
@@ -33,7 +33,7 @@ class Asker:
     def _allowed(self) -> Collection[str]:
         """What the operator allowed serves a source that names it, not one whose provider points there."""
         listed = frozenset(entry.lower() for entry in settings.IMAGERY_ALLOWED_HOSTS)
-        return {self.host} & listed
+        return {_with_port(self.source.address, self.host)} & listed
 
     def knows(self, template: str) -> bool:
         """Whether the key may be sent there: only to the host that the admin named."""
@@ -84,6 +84,13 @@ class Asker:
 
     def without_key(self, text: str) -> str:
         return addresses.key_as_gap(text, self.key)
+
+
+def _with_port(address: str, host: str) -> str:
+    """Host and port as the operator names them; an address need not write the port that its scheme implies."""
+    port = guard.PORTS.get(urlsplit(address).scheme.lower())
+    has_port = ":" in host.rpartition("]")[2]
+    return host if has_port or port is None else f"{host}:{port}"
 
 
 def refusal(host: str, status: int) -> str:

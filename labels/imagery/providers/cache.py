@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from threading import Lock, Thread
 from time import time
@@ -70,19 +71,36 @@ def keep(source: UUID, name: str, picture: Picture) -> None:
     path = _path(source, name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-        with os.fdopen(handle, "wb") as file:
-            file.write(head + picture.content)
-        Path(temporary).replace(path)
+        _write(path, head + picture.content)
     except OSError as error:
         log.warning("A tile of a provider could not be kept: %s.", error.strerror)
         return
     _count(len(head) + len(picture.content))
 
 
+def _write(path: Path, content: bytes) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(temporary).replace(path)
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)  # a full disk is not filled by halves of tiles
+        raise
+
+
 def forget(source: UUID) -> None:
     """Drop every kept tile of a source."""
     shutil.rmtree(folder_of(source), ignore_errors=True)
+
+
+def forget_all_but(sources: Collection[UUID]) -> int:
+    """Drop the tiles of every source that is not among these; the number of folders removed."""
+    kept = {str(source) for source in sources}
+    gone = [folder for folder in root().glob("*-*-*-*-*") if folder.name not in kept]
+    for folder in gone:
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(gone)
 
 
 def _path(source: UUID, name: str) -> Path:

@@ -42,6 +42,7 @@ class Listed:
 def check_address(source: ImagerySource, allowed: frozenset[str]) -> None:
     """Refuse what can be refused without asking anybody: where the address leads, keys in plain sight, gaps."""
     addresses.check_template(source.address)
+    addresses.check_template(str(source.options.get("releases") or ""))
     sample = addresses.filled(
         source.address, 1, 0, 0, key="key", date="date", options=source.options
     )  # says which gap nobody fills

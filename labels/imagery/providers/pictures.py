@@ -50,6 +50,8 @@ def opened(content: bytes) -> Image.Image:
             image = Image.open(io.BytesIO(content), formats=[named])
             if not 1 <= min(image.size) <= max(image.size) <= MAX_SIDE:
                 raise Unreadable(_("The provider answered with a picture that is no tile."))
+            if image.format not in FORMATS:  # several pictures in one file call themselves something else
+                raise Unreadable(_("The provider answered with a picture that is no tile."))
             image.load()
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError, Warning, Image.DecompressionBombError):
         raise Unreadable(_("The provider answered with a picture that cannot be read.")) from None

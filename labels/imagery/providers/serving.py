@@ -12,12 +12,14 @@ import numpy as np
 from django.utils.translation import gettext as _
 
 from labels import geo
+from labels.imagery import rights
 from labels.imagery.providers import addresses, cache, fetching, guard, pictures
 from labels.imagery.providers.asking import Asker, refusal
 from labels.imagery.providers.breaker import Breaker
 from labels.imagery.providers.errors import Failed, NoImage, ProviderError, Refused, Unavailable, Unreadable
 from labels.imagery.providers.pictures import Picture
 from labels.imagery.providers.slots import slot
+from labels.imagery.rights import Use
 from labels.local_plane import metres_per_degree
 from labels.models import ImagerySource, ProviderDate
 
@@ -97,18 +99,19 @@ def _pixels_or_nothing(source, date, z: int, x: int, y: int, until: float):
 def _picture(source: ImagerySource, date: ProviderDate, z: int, x: int, y: int, until: float) -> Picture:
     if not (0 <= z <= MAX_ZOOM and 0 <= x < 2**z and 0 <= y < 2**z):
         raise NoImage(_("There is no such tile."))
-    name = cache.name_of(source.kind, source.address, _told(source.options), date.uuid, date.key, _told(date.options),
-                         date.address, z, x, y)  # fmt: skip
+    name = _name(source, date, z, x, y)
     kept = cache.recalled(source.uuid, name) if source.may_cache else None
     if kept is not None:
         return kept
     if not source.may_cache and cache.folder_of(source.uuid).exists():
         cache.forget(source.uuid)  # the right was taken back
     with slot(str(source.uuid)):
-        picture = _flights.join((source.uuid, name), lambda: _fetched(source.uuid, date.uuid, z, x, y, until))
-    if source.may_cache:
-        cache.keep(source.uuid, name, picture)
-    return picture
+        return _flights.join((source.uuid, name), lambda: _fetched(source.uuid, date.uuid, z, x, y, until))
+
+
+def _name(source: ImagerySource, date: ProviderDate, z: int, x: int, y: int) -> str:
+    return cache.name_of(source.kind, source.address, _told(source.options), date.uuid, date.key, _told(date.options),
+                         date.address, z, x, y)  # fmt: skip
 
 
 def _told(options: dict) -> str:
@@ -146,15 +149,22 @@ _flights = _Flights()
 
 
 def _fetched(source_uuid: UUID, date_uuid: UUID, z: int, x: int, y: int, until: float) -> Picture:
-    """Ask the provider. The rows are read again: policy, key and address are those of this moment."""
+    """Ask the provider, and keep what came. The rows are read again: rights, key and address are those of this moment.
+
+    The name to keep it under is theirs, too: the caller's rows may be seconds old and name another address.
+    """
     date = (
         ProviderDate.objects.select_related("source__project").filter(uuid=date_uuid, source__uuid=source_uuid).first()
     )
     if date is None:
         raise NoImage(_("There is no such image."))
     if not date.min_zoom <= z <= date.max_zoom or not _reaches(date, z, x, y):
-        return Picture(b"", "", "none")
-    return ask_tile(date, z, x, y, until - monotonic())
+        picture = Picture(b"", "", "none")
+    else:
+        picture = ask_tile(date, z, x, y, until - monotonic())
+    if rights.may(date.source, Use.CACHE):
+        cache.keep(source_uuid, _name(date.source, date, z, x, y), picture)
+    return picture
 
 
 def _reaches(date: ProviderDate, z: int, x: int, y: int) -> bool:

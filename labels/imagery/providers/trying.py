@@ -7,6 +7,7 @@ from django.contrib.gis.geos import Point
 from django.utils.translation import gettext as _
 
 from labels import geo
+from labels.imagery import rights
 from labels.imagery.providers import serving
 from labels.imagery.providers.errors import Refused
 from labels.models import ImagerySource, Placement, ProviderDate, ReferenceArea
@@ -29,6 +30,8 @@ class Tried:
 
 def try_tile(source: ImagerySource) -> Tried:
     """The newest image at a place of the project. Raises a ProviderError with a sentence."""
+    if why := rights.why_hidden(source):
+        raise Refused(why)
     dates = source.dates.select_related("source__project").order_by("-captured_on", "-published_on", "-pk")
     if source.kind == ImagerySource.Kind.STAC:
         dates = dates.exclude(address="")
