@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy
 
 from labels.errors import BadInput
 from labels.imagery import publishing, rights, sandbox, server_folder, stages
+from labels.imagery.capture_date import sidecar_sha256s
 from labels.imagery.opening import ImageRefused, check_magic, checked_path
 from labels.imagery.publishing import Original, publish
 from labels.imagery.stages import Marks
@@ -187,10 +188,16 @@ def add_picture(
             report=report,
             wish=wish,
             has_sidecars=has_sidecars,
-            marks=Marks(folder, original.sha256, asdict(wish) | {"has_sidecars": has_sidecars, "name": path.name}),
+            marks=Marks(folder, original.sha256, _asked(wish, path, has_sidecars)),
             check_original=original.check_unchanged,
         )
         return "created", publish(job, source, original, folder, answer, acquired)
+
+
+def _asked(wish: Wish, path: Path, has_sidecars: bool) -> dict:
+    """What a preparation is made of beside the picture: a finished check also holds what the files beside it say."""
+    beside = sidecar_sha256s(path) if has_sidecars else {}
+    return asdict(wish) | {"has_sidecars": has_sidecars, "name": path.name, "sidecars": beside}
 
 
 def _read(path: Path, name: str, report: sandbox.Report) -> Original:
