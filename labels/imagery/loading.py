@@ -176,7 +176,7 @@ def add_picture(
     path = checked_path(path, roots)
     check_magic(path)
     original = _read(path, name, report)
-    outcome, scene = _known(source, original, acquired)
+    outcome, scene = _known(source, original, acquired, wish)
     if scene:
         return outcome, scene
     with _room_said(name), work_folder(source.project_id, f"{source.pk} {original.sha256}") as folder:
@@ -222,9 +222,14 @@ def _room_said(name: str) -> Iterator[None]:
         raise BadInput(f"{name} could not be written: {error.strerror}.") from error
 
 
-def _known(source: ImagerySource, original: Original, acquired: date | None) -> tuple[str, Scene | None]:
+def _known(source: ImagerySource, original: Original, acquired: date | None, wish: Wish) -> tuple[str, Scene | None]:
     """The scene this very file already made in the source, if any. A picture has one date; it may be stated later."""
     scene = Scene.objects.filter(source=source, original_sha256=original.sha256).first()
+    if scene and not wish.is_met_by(scene.preparation):
+        raise ImageRefused(
+            "the same picture is already in the source with other bands or another stretch; remove that scene first to"
+            " prepare it anew."
+        )
     if scene is None or acquired is None or scene.captured_on == acquired:
         return "unchanged", scene
     if scene.captured_on is not None:

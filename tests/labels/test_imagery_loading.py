@@ -52,6 +52,19 @@ def test_an_undated_picture_is_dated_later_without_a_copy(project, tmp_path, set
     assert (Scene.objects.get().captured_on, len(files_of(settings))) == (date(2023, 4, 5), 1)
 
 
+@pytest.mark.parametrize("wish", [{"bands": "3,2,1"}, {"stretch": "0,10000"}, {"bands": "nir=1"}])
+def test_other_bands_or_stretch_of_a_picture_that_is_there_are_refused(wish, project, tmp_path):
+    path = rasters.picture(tmp_path)
+    load(project, path, acquired="2023-04-05")
+    with pytest.raises(CommandError, match="other bands or another stretch; remove that scene first"):
+        load(project, path, **wish)
+    load(project, path, bands="1,2,3")
+    publishing.remove(Scene.objects.get())
+    load(project, path, **wish)
+    load(project, path, **wish)
+    assert Scene.objects.count() == 1
+
+
 def test_a_picture_cannot_have_two_dates(project, tmp_path):
     path = rasters.picture(tmp_path)
     load(project, path, acquired="2023-04-05")
