@@ -1,5 +1,6 @@
 """When a picture was taken, as its file or the file beside it says it; never guessed. Knows no Django."""
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -92,10 +93,26 @@ def sidecars_of(path: Path) -> list[Path]:
     return [path.with_name(name) for name in dict.fromkeys(names) if path.with_name(name).is_file()]
 
 
+def sidecar_sha256s(path: Path) -> dict[str, str]:
+    """What the files beside a picture are, as far as they are read; empty text for one that cannot be."""
+    return {sidecar.name: _sidecar_sha256(sidecar) for sidecar in sidecars_of(path)}
+
+
+def _sidecar_sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(_start_of(path)).hexdigest()
+    except OSError:
+        return ""
+
+
+def _start_of(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(SIDECAR_BYTES + 1)
+
+
 def in_sidecar(path: Path) -> list[Statement]:
     """What the file says; ValueError with a sentence where it is too long or is no text or JSON."""
-    with path.open("rb") as file:
-        content = file.read(SIDECAR_BYTES + 1)
+    content = _start_of(path)
     if len(content) > SIDECAR_BYTES:
         raise ValueError(f"{path.name} is too long to be read for a capture date.")
     try:

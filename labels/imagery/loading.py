@@ -10,13 +10,15 @@ from uuid import uuid4
 from django.conf import settings
 from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import UploadedFile
+from django.db import transaction
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from labels.errors import BadInput
-from labels.imagery import publishing, rights, sandbox, server_folder, stages
-from labels.imagery.opening import ImageRefused, check_magic, checked_path
+from labels.imagery import publishing, rights, sandbox, server_folder, stages, uploads
+from labels.imagery.capture_date import sidecar_sha256s
+from labels.imagery.opening import AlreadyLoaded, ImageRefused, check_magic, checked_path
 from labels.imagery.publishing import Original, publish
 from labels.imagery.stages import Marks
 from labels.imagery.wishes import Wish, wish
@@ -24,7 +26,6 @@ from labels.imagery.work_folder import work_folder
 from labels.jobs import RunningJob, work
 from labels.models import ImagerySource, Job, Project, Scene
 
-UPLOADS = "uploads"
 STAGES = {"check": gettext_lazy("check"), "warp": gettext_lazy("warp"), "write": gettext_lazy("write")}
 
 
@@ -106,7 +107,7 @@ def parameters(
 
 def keep_upload(file: UploadedFile) -> str:
     """Keep an uploaded picture until its job has read it; the path inside MEDIA_ROOT, made here."""
-    return default_storage.save(f"{UPLOADS}/{uuid4().hex}.tif", file)
+    return default_storage.save(f"{uploads.FOLDER}/{uuid4().hex}.tif", file)
 
 
 @work(Job.Kind.LOAD_IMAGERY)
@@ -116,7 +117,8 @@ def load_imagery(job: RunningJob) -> dict:
     _check_takes_pictures(source)
     acquired = stated_date(job.parameters["acquired"])
     outcomes: dict[str, list[str]] = {"created": [], "dated": [], "unchanged": []}
-    refused, notes = [], []
+    refused, notes, is_for_good = [], [], True
+    uploads.sweep()
     for number, file in enumerate(job.parameters["files"], start=1):
         label = f"{number}/{len(job.parameters['files'])} {file['name']}"
         try:
@@ -125,13 +127,15 @@ def load_imagery(job: RunningJob) -> dict:
             notes += [f"{file['name']}: {note}" for note in publishing.notes(scene)]
         except ImageRefused as error:
             refused.append(f"{file['name']}: {error}")
+            is_for_good &= not isinstance(error, AlreadyLoaded)
+    if is_for_good:  # else a retry can use the files, when the scene in their way is removed
+        _forget_uploads(job)
     if refused:
         n_good = len(job.parameters["files"]) - len(refused)
         told = {"loaded": n_good, "files": n_good + len(refused), "refused": " ".join(refused)}
         if n_good:
             raise BadInput(_("%(loaded)d of %(files)d files were loaded. Refused: %(refused)s") % told)
         raise BadInput(_("Refused: %(refused)s") % told)
-    _forget_uploads(job)
     return outcomes | {"source": source.slug, "notes": notes}
 
 
@@ -139,6 +143,8 @@ def _load(job: RunningJob, source: ImagerySource, file: dict, acquired: date | N
     """What became of one file (created, dated or unchanged), and its scene."""
     job.begin(f"{label}: {STAGES['check']}"[:100])
     root = _root(job, file["path"])
+    if job.parameters["are_uploads"] and not default_storage.exists(file["path"]):
+        raise ImageRefused("The uploaded file is no longer kept; upload it again.")
     return add_picture(
         job,
         source,
@@ -155,7 +161,7 @@ def _load(job: RunningJob, source: ImagerySource, file: dict, acquired: date | N
 def _root(job: RunningJob, path: str) -> Path:
     """The folder that a file must lie in: an upload in our own, a command's where its operator keeps it."""
     if job.parameters["are_uploads"]:
-        return Path(settings.MEDIA_ROOT) / UPLOADS
+        return uploads.folder()
     if job.parameters.get("are_registered"):
         folder = server_folder.folder_of(job.job.project)
         if folder is None:
@@ -184,7 +190,7 @@ def add_picture(
     path = checked_path(path, roots)
     check_magic(path)
     original = _read(path, name, report)
-    outcome, scene = _known(source, original, acquired)
+    outcome, scene = _known(source, original, acquired, wish)
     if scene:
         return outcome, scene
     with _room_said(name), work_folder(source.project_id, f"{source.pk} {original.sha256}") as folder:
@@ -196,10 +202,16 @@ def add_picture(
             report=report,
             wish=wish,
             has_sidecars=has_sidecars,
-            marks=Marks(folder, original.sha256, asdict(wish) | {"has_sidecars": has_sidecars, "name": path.name}),
+            marks=Marks(folder, original.sha256, _asked(wish, path, has_sidecars)),
             check_original=original.check_unchanged,
         )
         return "created", publish(job, source, original, folder, answer, acquired)
+
+
+def _asked(wish: Wish, path: Path, has_sidecars: bool) -> dict:
+    """What a preparation is made of beside the picture: a finished check also holds what the files beside it say."""
+    beside = sidecar_sha256s(path) if has_sidecars else {}
+    return asdict(wish) | {"has_sidecars": has_sidecars, "name": path.name, "sidecars": beside}
 
 
 def _read(path: Path, name: str, report: sandbox.Report) -> Original:
@@ -224,13 +236,18 @@ def _room_said(name: str) -> Iterator[None]:
         raise BadInput(f"{name} could not be written: {error.strerror}.") from error
 
 
-def _known(source: ImagerySource, original: Original, acquired: date | None) -> tuple[str, Scene | None]:
+def _known(source: ImagerySource, original: Original, acquired: date | None, wish: Wish) -> tuple[str, Scene | None]:
     """The scene this very file already made in the source, if any. A picture has one date; it may be stated later."""
     scene = Scene.objects.filter(source=source, original_sha256=original.sha256).first()
+    if scene and not wish.is_met_by(scene.preparation):
+        raise AlreadyLoaded(
+            "the same picture is already in the source with other bands or another stretch; remove that scene first to"
+            " prepare it anew."
+        )
     if scene is None or acquired is None or scene.captured_on == acquired:
         return "unchanged", scene
     if scene.captured_on is not None:
-        raise ImageRefused(
+        raise AlreadyLoaded(
             f"the same picture is already in the source with the capture date {scene.captured_on}; remove that scene"
             " first if its date is wrong."
         )
@@ -252,5 +269,7 @@ def reporter(job: RunningJob, label: str):
 
 def _forget_uploads(job: RunningJob) -> None:
     if job.parameters["are_uploads"]:
+        with transaction.atomic():
+            job.still_mine()  # a worker that took over still reads them
         for file in job.parameters["files"]:
             default_storage.delete(file["path"])

@@ -38,6 +38,10 @@ class ImageRefused(BadInput):
     """The file is not a picture we can place on the ground; the sentence says why."""
 
 
+class AlreadyLoaded(ImageRefused):
+    """The picture is in the source in another way; it can be loaded when that scene is removed."""
+
+
 def checked_path(name: str | Path, roots: Iterable[str | Path]) -> Path:
     """The real path of a file inside one of the roots; nothing that GDAL would read as a URL, XML or virtual file."""
     text = str(name)
@@ -155,5 +159,7 @@ def _item_bytes(kind: str) -> int:
 
 
 def _first_line(error: Exception) -> str:
-    """GDAL's own words without the path, which is ours and not the person's."""
-    return str(error).splitlines()[0].split(": ")[-1][:200]
+    """GDAL's own words without paths, which are ours and not the person's."""
+    line = str(error).splitlines()[0] if str(error) else ""
+    said = " ".join(word for word in line.split(": ")[-1].split() if "/" not in word)
+    return said[:200] or type(error).__name__

@@ -159,6 +159,11 @@ def _extent(bounds: grid.Bounds, target: grid.AlignedGrid) -> tuple[int, int, in
 # ---- which band is what ----
 
 
+def alpha_band(dataset: DatasetReader) -> int:
+    """The band that is declared to be alpha, counted from 1; it may stand anywhere."""
+    return dataset.colorinterp.index(ColorInterp.alpha) + 1
+
+
 def _hidden_by(dataset: DatasetReader, report: Report) -> str:
     flags = {flag.name for flag in dataset.mask_flag_enums[0]}
     if ColorInterp.alpha in dataset.colorinterp:
@@ -248,8 +253,10 @@ def _sample(dataset: DatasetReader, bands: tuple[int, ...], hidden_by: str) -> n
     shrink = max(1, max(dataset.width, dataset.height) / SAMPLE_PX)
     shape = (len(bands), max(1, int(dataset.height / shrink)), max(1, int(dataset.width / shrink)))
     sample = dataset.read(bands, out_shape=shape, masked=True)
-    if hidden_by == "alpha_by_values":
-        hidden = dataset.read(dataset.count, out_shape=shape[1:]) == 0
+    if hidden_by in ("alpha", "alpha_by_values"):
+        # GDAL takes a declared alpha for a mask only where it is the second of two bands or the fourth of four.
+        alpha = alpha_band(dataset) if hidden_by == "alpha" else dataset.count
+        hidden = dataset.read(alpha, out_shape=shape[1:]) == 0
         sample.mask = np.ma.getmaskarray(sample) | hidden
     sample.mask = np.ma.getmaskarray(sample)
     if sample.mask.all():

@@ -20,7 +20,7 @@ from rasterio.windows import Window
 
 from labels.imagery import gdal_copy, grid
 from labels.imagery.opening import ImageRefused
-from labels.imagery.planning import BLOCK_PX, SAMPLE_PX, Layer, Plan, Report
+from labels.imagery.planning import BLOCK_PX, SAMPLE_PX, Layer, Plan, Report, alpha_band
 
 # Of tiles as they are sent: at 85 a view takes half as many bytes again, and shows no pit more.
 JPEG_QUALITY = 75
@@ -40,11 +40,12 @@ def warp(dataset: DatasetReader, plan: Plan, paths: list[Path], report: Report) 
     is_empty = True
     with ExitStack() as stack:
         vrt = stack.enter_context(WarpedVRT(dataset, **_vrt_options(dataset, plan)))
+        alpha = alpha_band(dataset) if plan.hidden_by == "alpha" else vrt.count
         outs = [
             stack.enter_context(_open_warped(path, plan, layer)) for path, layer in zip(paths, plan.layers, strict=True)
         ]
         for number, window in enumerate(windows, start=1):
-            values = vrt.read([*bands, vrt.count], window=window)
+            values = vrt.read([*bands, alpha], window=window)
             for out, layer in zip(outs, plan.layers, strict=True):
                 rows = [*(bands.index(band) for band in layer.bands), -1]
                 pixels = _eight_bit(values[rows], layer, palette)
@@ -64,7 +65,8 @@ def _windows(extent: tuple[int, int, int, int]):
 
 
 def _vrt_options(dataset: DatasetReader, plan: Plan) -> dict:
-    """Every picture is read with an alpha as its last band, made by the warper from whatever hides its pixels."""
+    """Every picture is read with an alpha: its own declared one in its place, else one that the warper adds as the last
+    band, made from whatever hides its pixels."""
     options = {
         "crs": "EPSG:3857",
         "transform": plan.transform,

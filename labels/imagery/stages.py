@@ -1,8 +1,8 @@
 """Finished stages of a preparation, kept so that a killed one is gone on with. Knows no Django.
 
 A mark names its stage's files with their sha256 and what they were made of: the original's content, what was asked
-for, and the code and libraries that made them. It is written after the files are on disk, so a half file never has
-one; and it is believed only while all of that still holds.
+for, the files beside it, and the code and libraries that made them. It is written after the files are on disk, so a
+half file never has one; and it is believed only while all of that still holds.
 """
 
 import hashlib

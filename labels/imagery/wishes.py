@@ -19,6 +19,16 @@ class Wish:
     # Original values that become black and white in every shown band; empty: chosen.
     stretch: tuple[float, ...] = ()
 
+    def is_met_by(self, preparation: dict) -> bool:
+        """Whether a picture that was prepared so (`Scene.preparation`) is what is asked for."""
+        bands, stretch = preparation.get("bands", []), preparation.get("stretch", [])
+        infrared = preparation.get("false_colour", {}).get("bands", [None])[0]
+        return (
+            (not self.bands or list(self.bands) == bands)
+            and (not self.stretch or (bool(stretch) and all(list(self.stretch) == pair for pair in stretch)))
+            and (not self.near_infrared or self.near_infrared == infrared)
+        )
+
 
 def wish(bands: str = "", stretch: str = "") -> Wish:
     """From words such as "3,2,1", "3,2,1,nir=4" or "nir=4", and "200,3500"."""

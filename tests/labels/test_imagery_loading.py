@@ -1,3 +1,5 @@
+import os
+import time
 from datetime import date
 from pathlib import Path
 
@@ -50,6 +52,19 @@ def test_an_undated_picture_is_dated_later_without_a_copy(project, tmp_path, set
     assert Scene.objects.get().captured_known_by == "unknown"
     load(project, path, acquired="2023-04-05")
     assert (Scene.objects.get().captured_on, len(files_of(settings))) == (date(2023, 4, 5), 1)
+
+
+@pytest.mark.parametrize("wish", [{"bands": "3,2,1"}, {"stretch": "0,10000"}, {"bands": "nir=1"}])
+def test_other_bands_or_stretch_of_a_picture_that_is_there_are_refused(wish, project, tmp_path):
+    path = rasters.picture(tmp_path)
+    load(project, path, acquired="2023-04-05")
+    with pytest.raises(CommandError, match="other bands or another stretch; remove that scene first"):
+        load(project, path, **wish)
+    load(project, path, bands="1,2,3")
+    publishing.remove(Scene.objects.get())
+    load(project, path, **wish)
+    load(project, path, **wish)
+    assert Scene.objects.count() == 1
 
 
 def test_a_picture_cannot_have_two_dates(project, tmp_path):
@@ -144,6 +159,50 @@ def test_an_admin_uploads_a_picture_into_a_new_source_with_its_rights(
     assert Scene.objects.get().captured_on == date(2023, 4, 5)
     assert Scene.objects.get().original_name == "picture.tif"
     assert list((Path(settings.MEDIA_ROOT) / "uploads").iterdir()) == []
+
+
+def uploads_left(settings) -> list[str]:
+    return sorted(path.name for path in (Path(settings.MEDIA_ROOT) / "uploads").iterdir())
+
+
+def ask_for_upload(project, content: bytes, **wish) -> Job:
+    source = project.imagery_sources.first() or make_source(project)
+    path = loading.keep_upload(SimpleUploadedFile("x.tif", content))
+    parameters = loading.parameters(source, [(path, "x.tif")], acquired=None, are_uploads=True, **wish)
+    return jobs.ask(project=project, kind=Job.Kind.LOAD_IMAGERY, parameters=parameters)
+
+
+def test_a_refused_upload_is_removed_and_a_retry_says_so(project, settings, admin):
+    job = jobs.run(ask_for_upload(project, b"II*\0" + bytes(5000)).pk)
+    assert job.state == Job.State.FAILED and "cannot be read" in job.error
+    assert str(settings.MEDIA_ROOT) not in job.error and "/" not in job.error
+    assert uploads_left(settings) == []
+    assert "upload it again" in jobs.run(jobs.retry(job, requested_by=admin).pk).error
+
+
+def test_an_upload_is_kept_while_a_scene_is_in_its_way(project, settings, admin, tmp_path):
+    content = rasters.picture(tmp_path).read_bytes()
+    assert jobs.run(ask_for_upload(project, content).pk).state == Job.State.DONE
+    job = jobs.run(ask_for_upload(project, content, bands="3,2,1").pk)
+    assert "remove that scene first" in job.error
+    assert len(uploads_left(settings)) == 1
+    publishing.remove(Scene.objects.get())
+    assert jobs.run(jobs.retry(job, requested_by=admin).pk).state == Job.State.DONE
+    assert Scene.objects.get().preparation["bands"] == [3, 2, 1]
+    assert uploads_left(settings) == []
+
+
+def test_uploads_of_no_open_job_are_swept_when_they_are_old(project, settings, tmp_path):
+    waiting = ask_for_upload(project, b"II*\0")
+    cancelled = ask_for_upload(project, b"II*\0")
+    jobs.cancel(cancelled)
+    long_ago = time.time() - 4 * 24 * 3600
+    for path in (Path(settings.MEDIA_ROOT) / "uploads").iterdir():
+        os.utime(path, (long_ago, long_ago))
+    new = ask_for_upload(project, b"II*\0")
+    load(project, rasters.picture(tmp_path))
+    kept = sorted(Path(job.parameters["files"][0]["path"]).name for job in (waiting, new))
+    assert uploads_left(settings) == kept
 
 
 def test_an_upload_goes_into_an_existing_source(project, admin, client_of, tmp_path):

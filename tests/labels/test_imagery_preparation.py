@@ -198,6 +198,22 @@ def test_one_black_band_is_not_nodata(tmp_path, prepared):
     assert pixel_at(dataset, *position(path, 30, 20))[1]
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_a_declared_alpha_hides_in_whatever_place_it_stands(dtype, tmp_path, prepared):
+    bands = (rasters.colours().astype(dtype) * (1 if dtype == "uint8" else 20)).astype(dtype)
+    alpha = np.where(HOLE, np.iinfo(dtype).max, 0).astype(dtype)
+    near_infrared = np.full(HOLE.shape, 70, dtype)
+    near_infrared[20:35, 25:45] = 0  # water
+    bands[:, ~HOLE] = np.iinfo(dtype).max
+    roles = [*rasters.RGBA, ColorInterp.undefined]
+    path = rasters.write(tmp_path / "five.tif", np.stack([*bands, alpha, near_infrared]), roles=roles)
+    answer, dataset = prepared(path)
+    assert (answer["preparation"]["hidden_by"], answer["preparation"]["bands"]) == ("alpha", [1, 2, 3])
+    assert pixel_at(dataset, *position(path, 35, 28))[1]
+    assert not pixel_at(dataset, *position(path, 8, 5))[1]
+    assert all(high < np.iinfo(dtype).max for _, high in answer["preparation"]["stretch"])
+
+
 def test_a_near_infrared_band_is_no_alpha(tmp_path, prepared):
     infrared = np.tile(np.linspace(0, 255, 61), (43, 1)).astype("uint8")[None]
     path = rasters.write(tmp_path / "rgbn.tif", np.concatenate([rasters.colours(), infrared]), photometric="MINISBLACK")

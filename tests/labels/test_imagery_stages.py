@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -346,3 +347,21 @@ def test_old_leftovers_are_swept_and_held_ones_stay(project, tmp_path, settings)
     assert sorted(path.name for path in parent.glob(".work-*")) == [".work-new"]
     with rasterio.open(Path(settings.MEDIA_ROOT) / Scene.objects.get().path) as dataset:
         assert dataset.count == 3
+
+
+@pytest.mark.parametrize("told", ['{"acquired": "2019-07-04"}', None])
+def test_a_file_beside_the_picture_that_changed_meanwhile_is_read_anew(told, project, tmp_path, monkeypatch):
+    path = rasters.picture(tmp_path)
+    beside = path.with_suffix(".json")
+    beside.write_text('{"acquired": "2021-03-09"}')
+
+    def killed(*given):
+        raise Stopped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loading, "publish", killed)
+        with pytest.raises(Stopped):
+            call_command("load_imagery", str(path), "--project", project.slug, "--name", "S")
+    beside.write_text(told) if told else beside.unlink()
+    call_command("load_imagery", str(path), "--project", project.slug, "--name", "S")
+    assert Scene.objects.get().captured_on == (told and date(2019, 7, 4))

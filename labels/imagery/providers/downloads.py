@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from labels import jobs
 from labels.errors import BadInput
-from labels.imagery import loading, rights, sources
+from labels.imagery import loading, rights, sources, uploads
 from labels.imagery.opening import ImageRefused
 from labels.imagery.providers.asking import Asker, refusal
 from labels.imagery.providers.errors import Failed, ProviderError, Refused
@@ -138,7 +138,7 @@ def _bring(job: RunningJob, source: ImagerySource, date: ProviderDate, into: Ima
     there = Scene.objects.filter(source=into, original_name=name, captured_on=date.captured_on).first()
     if there:
         return "unchanged", there
-    folder = Path(settings.MEDIA_ROOT) / loading.UPLOADS
+    folder = uploads.folder()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / f"fetched-{job.job.uuid.hex}-{date.pk}.tif"
     watch = _Watch(source)
