@@ -91,7 +91,7 @@ export class Panes {
     look.noteAdjustments((each) => this.adjust.differences(each))
     if (shown && shown === this.tiles[pane]) return
     this.tiles[pane] = shown
-    this.maps.setImage(pane, image, addresses(this.unit, image, how))
+    this.maps.setImage(pane, image, image && addresses(this.unit, image, how))
   }
 
   /** Work out the frames of the walk for panes of this size. */

@@ -68,13 +68,13 @@ let keysOn = localStorage.getItem('review-keys') !== 'off'
 
 queue.addEventListener('show', () => {
   if (queue.unit) $('finished').hidden = true
-  panes.show(queue.unit)
+  // What was said of the unit before goes first: whatever happens below, it must never be kept with the next one.
   marks.start(queue.unit)
+  detail.clear()
   ruler.start(queue.unit)
   reasons.close()
-  if (!queue.unit) return
-  detail.clear()
-  say('')
+  panes.show(queue.unit)
+  if (queue.unit) say('')
 })
 queue.addEventListener('finished', ({ detail: nWithoutImagery }) => {
   $('finished').hidden = false

@@ -79,6 +79,20 @@ def unsure(page) -> dict:
     raise AssertionError("no verdict was sent")
 
 
+def change_units(page, change) -> None:
+    """Let the page, loaded again, have other units than the server would give it."""
+
+    def changed(route):
+        answer = route.fetch()
+        head, data, tail = re.split(r'(?<=id="review-data" type="application/json">)(.*?)(?=</script>)', answer.text())
+        page_data = json.loads(data)
+        for unit in page_data["units"]:
+            change(unit)
+        route.fulfill(response=answer, body=head + json.dumps(page_data) + tail)
+
+    page.route(re.compile("/review/$"), changed)
+
+
 def layout(page) -> str:
     return page.locator("#panes").get_attribute("data-layout")
 
@@ -141,24 +155,39 @@ def test_the_active_pane_steps_through_the_dates(opened, four_dates):
 def test_two_images_of_one_source_and_day_are_two(opened):
     """A provider may publish two releases with one capture date: each keeps its own key, views and answer."""
 
-    def with_two_releases(route):
-        answer = route.fetch()
-        head, data, tail = re.split(r'(?<=id="review-data" type="application/json">)(.*?)(?=</script>)', answer.text())
-        page_data = json.loads(data)
-        for unit in page_data["units"]:
-            second = unit["images"][1]
-            unit["images"] = [{**second, "key": key} for key in ("r1", "r2")]
-            unit["pair"] = [0, 1]
-        route.fulfill(response=answer, body=head + json.dumps(page_data) + tail)
+    def two_releases(unit):
+        unit["images"] = [{**unit["images"][1], "key": key} for key in ("r1", "r2")]
+        unit["pair"] = [0, 1]
 
     page = opened()
-    page.route(re.compile("/review/$"), with_two_releases)
+    change_units(page, two_releases)
     page.reload()
     ready(page)
     page.locator("#pane-2").get_by_role("radio", name="mine").click()
     told = unsure(page)["images"]
     assert [(image["key"], image["pane"], image["sight"]) for image in told] == [("r1", 1, ""), ("r2", 2, "seen")]
     assert told[0]["captured_on"] == told[1]["captured_on"]
+
+
+@pytest.mark.parametrize("n_images", [0, 1])
+def test_a_unit_with_fewer_images_than_panes(opened, n_images):
+    def fewer(unit):
+        unit["images"] = unit["images"][:n_images]
+        unit["pair"] = list(range(n_images))
+
+    page = opened()
+    change_units(page, fewer)
+    page.reload()
+    said = page.locator("#pane-1 .no-image-words")
+    expect(said).to_have_text("No image of this place")
+    for n, keys in enumerate(("ak6", "k6"), start=1):
+        for key in keys:
+            page.keyboard.press(key)
+        expect(page.locator("#n-mine")).to_have_text(str(n))
+        expect(said).to_be_visible()
+    sent(page, 2)
+    marks = [len(told["other_mines"]) for told in page.verdicts]
+    assert marks == [1, 0], "marks belong to the unit they were set on"
 
 
 def test_under_a_divider_only_the_visible_part_is_booked(opened):
