@@ -38,6 +38,7 @@ export class Panes {
   show(unit) {
     this.blink.hold(false)
     this.unit = unit
+    this.tiles = [] // the maps drop all pictures of the unit before
     this.look?.leave()
     this.look = null
     this.settings.begin()

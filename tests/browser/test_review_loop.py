@@ -126,6 +126,17 @@ def test_undo_brings_the_unit_back(page):
     assert Review.objects.order_by("pk").last().unit_id == Review.objects.order_by("pk").first().unit_id
 
 
+def test_undo_after_the_last_unit_brings_its_pictures_back(page):
+    for _ in range(5):
+        judge(page, "d")
+    page.keyboard.press("d")
+    expect(page.locator("#finished")).to_be_visible()
+    page.keyboard.press("Control+z")
+    expect(page.locator("#finished")).to_be_hidden()
+    ready(page)
+    assert page.locator("#map-1 .leaflet-tile-loaded").count() > 4
+
+
 def retracted(page, n: int) -> list[int]:
     for _ in range(60):
         if Retraction.objects.count() >= n:
