@@ -16,6 +16,7 @@ export class TilePane {
     this.layer = null
     this.failed.clear()
     clearTimeout(this.retrying)
+    this.retrying = null // else the next image's failed tiles would wait for a timer that is gone
     this.nTries = 0
     this.tell('loading', false, true)
     this.tell('missing', 0)
