@@ -27,7 +27,7 @@ export class Panes {
     maps.addEventListener('view', ({ detail: [view] }) => this.rest(view))
     maps.addEventListener('loading', ({ detail: [pane, isLoading, isNew] }) => this.chips[pane].setLoading(isLoading, isNew))
     maps.addEventListener('missing', ({ detail: [pane, share] }) => this.chips[pane].setMissing(share))
-    maps.addEventListener('tile', ({ detail: [pane, name, came] }) => this.look?.countTile(this.look.shown[pane], name, came))
+    maps.addEventListener('tile', ({ detail: [pane, name, state] }) => this.look?.countTile(this.look.shown[pane], name, state))
     maps.addEventListener('resized', () => this.look && this.lay())
     settings.addEventListener('change', () => this.look && this.relayout())
     divider.addEventListener('change', () => maps.settle())
@@ -81,6 +81,7 @@ export class Panes {
   fill(indexes) {
     this.look.shown = []
     indexes.forEach((index, pane) => this.put(pane, index))
+    this.look.dropTiles()
   }
 
   put(pane, index) {
@@ -109,6 +110,7 @@ export class Panes {
   setImage(pane, index) {
     this.look.leave()
     this.put(pane, index)
+    this.look.dropTiles()
     this.draw()
     this.maps.settle()
   }

@@ -387,6 +387,29 @@ def test_missing_tiles_are_said_counted_and_asked_again(opened):
     assert [image["n_tiles_missing"] for image in unsure(page)["images"]] == [0, 0]
 
 
+def test_what_has_not_come_was_not_seen(opened):
+    """Tiles of the later image stay on their way: nothing of the disc counts, and a reject does not leave the unit."""
+    page = opened(settings={"layout": "2", "hasContext": False})
+    held = []
+    page.context.route(re.compile("date=2024-01-14"), held.append)
+    page.reload()
+    expect(page.locator("#map-1 .leaflet-tile-loaded").first).to_be_visible()
+    settled(page)
+    expect(page.locator("#seen")).to_have_text(re.compile("^0 "))
+    page.keyboard.press("j")
+    expect(page.locator("#strip")).to_contain_text("100 % of the tiles in view are missing")
+    expect(page.locator("#n-mine")).to_have_text("0")
+    page.context.unroute_all()
+    for route in held:
+        route.continue_()
+    ready(page)
+    page.keyboard.press("j")
+    sent(page, 1)
+    later = next(image for image in page.verdicts[0]["images"] if image["captured_on"] == "2024-01-14")
+    assert later["n_tiles_missing"] == 0 < later["n_tiles"]
+    assert later["dwell_ms"] < page.verdicts[0]["think_time_s"] * 1000 - 400
+
+
 def test_missing_tiles_go_with_the_verdict(opened, imagery):
     """The file of the later picture is gone: its tiles answer 404."""
     imagery.scenes.filter(captured_on__year=2024).update(path="gone.tif")
