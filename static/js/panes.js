@@ -5,7 +5,7 @@ import { Chip } from 'chip'
 import { contextTiles } from 'context'
 import { Walk } from 'frames'
 import { Looking } from 'looking'
-import { covered, opening, refit, widest } from 'pane-choice'
+import { covered, judged, opening, refit, widest } from 'pane-choice'
 import { address, addresses } from 'tile-store'
 import { drawTimeline } from 'timeline'
 
@@ -233,7 +233,7 @@ export class Panes {
   /** A view has come to rest; one in the background or under a dialog or list is not looked at. */
   rest(view) {
     if (!this.look || document.visibilityState !== 'visible' || document.querySelector('dialog[open], #view[open]')) return
-    this.look.rest(view)
+    this.look.rest(this.settings.isLight ? { ...view, boxes: view.boxes.map((boxes) => judged(this.unit, boxes)) } : view)
     this.describeSeen()
   }
 

@@ -360,6 +360,19 @@ def test_light_mode_shows_one_image_first(opened):
     assert layout(page) == "1", "the next unit begins with one"
 
 
+def test_light_mode_books_no_ground_that_a_coarse_tile_stands_in_for(opened, audit):
+    audit.units.update(search_radius_m=250, tolerance_m=100)
+    page = opened(settings={"layout": "1", "isLight": True, "hasContext": False})
+    unit = json.loads(page.locator("#review-data").text_content())["units"][0]
+    (lon, lat), (west, _, east, _) = unit["point"], unit["cell"]
+    sides = [geo.displacement_m([(lon, lat)], [(side, lat)])[0] for side in (west, east)]
+    image = unsure(page)["images"][0]
+    seen = image["views"][0]["bounds"]
+    assert seen[0] == pytest.approx(-max(250, sides[0]), abs=5)
+    assert seen[2] == pytest.approx(max(250, sides[1]), abs=5)
+    assert image["n_tiles"] > 1
+
+
 def test_no_tile_is_asked_for_twice(opened):
     page = opened()
     for _ in range(3):
