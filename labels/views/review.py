@@ -156,6 +156,7 @@ def _words() -> dict:
         "nowActive": _("Active: image %(pane)s, %(date)s"),
         "divided": _("%s %% of the width shows the left image"),
         "onlyBefore": _("Every image here predates the report, so it cannot show that no mine was there."),
+        "stepToLater": _("No image after the report was looked at yet: step to one with ] first."),
         "lookAtRest": _("Only %s %% of the search disc was seen on an image after the report. Press N for the rest."),
         "withoutImagery": _("Units that wait because the rights to all their imagery have ended: %s."),
         "unsent": _("%s unsent"),

@@ -118,6 +118,11 @@ export class Looking {
     return [...this.images.keys()].filter((index) => this.maySupport(index))
   }
 
+  /** Whether the unit has an image that can support a reject, looked at or not. */
+  hasLater() {
+    return this.unit.images.some((_, index) => this.maySupport(index))
+  }
+
   maySupport(index) {
     return !predates(this.unit.images[index], this.unit.report.ends)
   }

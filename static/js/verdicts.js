@@ -23,7 +23,10 @@ export class Verdicts extends EventTarget {
     if (!look || this.isBusy) return
     if (verdict === 'move' && !this.marks.moved) return this.say(words.clickTheMine, true)
     if (verdict === 'reject') {
-      if (!look.supporting().length) return openReasons('predates_report', words.onlyBefore)
+      if (!look.supporting().length) {
+        if (look.hasLater()) return this.say(words.stepToLater, true)
+        return openReasons('predates_report', words.onlyBefore)
+      }
       const missing = Math.min(...look.supporting().map((index) => look.shareMissing(index)))
       if (missing > MOST_TILES_MISSING) return this.say(words.muchMissing.replace('%s', Math.ceil(missing * 100)).replace('%%', '%'), true)
       if (look.share() < SHARE_FOR_REJECT) return this.say(this.panes.percent(words.lookAtRest), true)
