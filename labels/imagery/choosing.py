@@ -10,14 +10,15 @@ def default_pair(images: list[DatedImage], report_ends: str | None) -> list[int]
     """Indexes of the latest image before the report's end and of the newest one; fewer than two where there are none.
 
     Images on which a pit shows, and that cover at least half of the disc, come before the others, and among these a
-    pair of our own before a provider's: it stays, and nobody is told which place is looked at. Of one day the image of
-    our own, then the one that covers more. `report_ends` is an ISO date.
+    pair of our own before a provider's: it stays, and nobody is told which place is looked at. But a pair without an
+    image later than the report cannot show that nothing was there: another one that has such an image goes before. Of
+    one day the image of our own, then the one that covers more. `report_ends` is an ISO date.
     """
     pools = [sorted(pool, key=lambda index: _is_own(images[index]), reverse=True) for pool in _pools(images)]
-    for pool in pools:
-        pair = _pair_of(images, pool, report_ends)
-        if len(pair) == 2:
-            return pair
+    pairs = [pair for pool in pools if len(pair := _pair_of(images, pool, report_ends)) == 2]
+    later = [pair for pair in pairs if any(_is_later(images[index], report_ends) for index in pair)]
+    if pairs:
+        return (later or pairs)[0]
     return next((pool[:1] for pool in pools if pool), [])
 
 
@@ -36,6 +37,10 @@ def _pair_of(images: list[DatedImage], pool: list[int], report_ends: str | None)
         earlier = [index for index in dated if images[index]["captured_on"] < images[newest]["captured_on"]]
         left = earlier[-1] if earlier else dated[-2]
     return [left, newest]
+
+
+def _is_later(image: DatedImage, report_ends: str | None) -> bool:
+    return bool(report_ends and image["captured_on"] and image["captured_on"] > report_ends)
 
 
 def _is_own(image: DatedImage) -> bool:

@@ -1,6 +1,6 @@
 """The review page: dated images beside each other, one key per verdict, the next unit follows.
 
-The page is driven by static/js/review.js; without script the same unit is judged through a plain form.
+The page is driven by static/js/review.js (started by review-boot.js); without script the same unit is judged through a plain form.
 """
 
 from uuid import uuid4
@@ -33,7 +33,7 @@ class PlainReviewForm(forms.Form):
 
     uuid = forms.UUIDField(widget=forms.HiddenInput)
     unit = forms.UUIDField(widget=forms.HiddenInput)
-    shown = forms.CharField(widget=forms.HiddenInput, max_length=4000)
+    shown = forms.CharField(widget=forms.HiddenInput, max_length=4000, required=False)  # plain_review says what lacks
     verdict = forms.ChoiceField(label=gettext_lazy("What do you see?"), choices=[(v.value, v.label) for v in VERDICTS])
     reason = forms.ChoiceField(
         label=gettext_lazy("Reason (reject and unsure)"),
@@ -156,6 +156,7 @@ def _words() -> dict:
         "nowActive": _("Active: image %(pane)s, %(date)s"),
         "divided": _("%s %% of the width shows the left image"),
         "onlyBefore": _("Every image here predates the report, so it cannot show that no mine was there."),
+        "stepToLater": _("No image after the report was looked at yet: step to one with ] first."),
         "lookAtRest": _("Only %s %% of the search disc was seen on an image after the report. Press N for the rest."),
         "withoutImagery": _("Units that wait because the rights to all their imagery have ended: %s."),
         "unsent": _("%s unsent"),

@@ -30,7 +30,7 @@ export class Looking {
   show(pane, index) {
     this.shown[pane] = index
     if (index === null) return
-    if (!this.images.has(index)) this.images.set(index, { views: [], dwell: 0, sight: '', tiles: new Set(), missing: new Set(), adjustments: {} })
+    if (!this.images.has(index)) this.images.set(index, { views: [], dwell: 0, sight: '', tiles: new Map(), adjustments: {} })
     this.images.get(index).pane = pane + 1
   }
 
@@ -71,16 +71,38 @@ export class Looking {
     image.zoom = this.view.zoom
     // A pane that is covered in part shows several boxes at once: their time counts once.
     const views = boxes.map((box, nth) => ({ bounds: box.map(sendable), zoom: this.view.zoom, ms: nth ? 0 : ms }))
-    if (image.views.length + views.length <= MOST_VIEWS) image.views.push(...views)
+    const last = image.views.slice(-views.length)
+    const isSame = (view, nth) => last[nth]?.zoom === view.zoom && last[nth].bounds.every((metres, side) => metres === view.bounds[side])
+    if (views.every(isSame)) last[0].ms += ms
+    else if (image.views.length + views.length <= MOST_VIEWS) image.views.push(...views)
   }
 
-  /** A tile of the image has come, or could not be had. */
-  countTile(index, tile, isThere) {
-    const image = this.images.get(index)
-    if (!image) return
-    image.tiles.add(tile)
-    if (isThere) image.missing.delete(tile)
-    else image.missing.add(tile)
+  /** A tile of the image was asked, came, was lost, or was dropped before it came: then nobody waited for it. */
+  countTile(index, tile, state) {
+    const tiles = this.images.get(index)?.tiles
+    if (!tiles) return
+    const before = tiles.get(tile)
+    if (state === 'came' || state === 'lost') tiles.set(tile, state)
+    else if (state === 'asked') tiles.set(tile, before ?? state)
+    else if (before === 'asked') tiles.delete(tile)
+  }
+
+  /** Images that left the panes wait for nothing any more. */
+  dropTiles() {
+    for (const [index, { tiles }] of this.images) {
+      if (this.shown.includes(index)) continue
+      for (const [tile, state] of tiles) if (state === 'asked') tiles.delete(tile)
+    }
+  }
+
+  /** Share of the tiles asked for of an image that did not come; an image of which none was asked for was not shown. */
+  shareMissing(index) {
+    const { size } = this.images.get(index).tiles
+    return size ? this.nMissing(index) / size : 1
+  }
+
+  nMissing(index) {
+    return [...this.images.get(index).tiles.values()].filter((state) => state !== 'came').length
   }
 
   /** Note how the images on screen are adjusted; neutral leaves what was used before. */
@@ -94,6 +116,11 @@ export class Looking {
   /** Indexes of the images looked at that can support a reject. */
   supporting() {
     return [...this.images.keys()].filter((index) => this.maySupport(index))
+  }
+
+  /** Whether the unit has an image that can support a reject, looked at or not. */
+  hasLater() {
+    return this.unit.images.some((_, index) => this.maySupport(index))
   }
 
   maySupport(index) {
@@ -134,7 +161,7 @@ export class Looking {
       views: image.views,
       dwell_ms: Math.min(image.dwell, 86_400_000),
       n_tiles: image.tiles.size,
-      n_tiles_missing: image.missing.size,
+      n_tiles_missing: this.nMissing(index),
       sight: image.sight,
       adjustments: image.adjustments,
       was_on_screen_at_verdict: isShown(index),

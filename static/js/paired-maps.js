@@ -22,7 +22,7 @@ export class PairedMaps extends EventTarget {
     Object.assign(this, { words, store, visible })
     this.elements = elements
     this.maps = elements.map((element) => this.makeMap(element))
-    this.tiles = this.maps.map((map, pane) => new TilePane(L, map, store, (name, ...detail) => this.tell(name, pane, ...detail)))
+    this.tiles = this.maps.map((map, pane) => new TilePane(L, map, store, (name, ...detail) => (name === 'settled' ? this.settle() : this.tell(name, pane, ...detail))))
     this.surroundings = this.maps.map((map) => L.layerGroup().addTo(map))
     this.marks = this.maps.map((map) => L.layerGroup().addTo(map))
     this.rulers = this.maps.map((map) => L.layerGroup().addTo(map))
@@ -209,9 +209,11 @@ export class PairedMaps extends EventTarget {
     this.settling = setTimeout(() => this.unit && this.tell('view', this.view()), SETTLED_MS)
   }
 
+  /** Where a pane's picture has not come, nothing is seen. */
   view() {
     const map = this.maps[0]
-    return { zoom: map.getZoom(), resolution: metresAPixel(map.getCenter().lat, map.getZoom()), boxes: this.inUse.map((_, pane) => this.visible(pane).map((box) => this.onGround(pane, box))) }
+    const seen = (pane) => (this.tiles[pane].isSeen ? this.visible(pane) : [])
+    return { zoom: map.getZoom(), resolution: metresAPixel(map.getCenter().lat, map.getZoom()), boxes: this.inUse.map((_, pane) => seen(pane).map((box) => this.onGround(pane, box))) }
   }
 
   /** A box of a pane's pixels as [west, south, east, north] in metres. */

@@ -1,5 +1,7 @@
 // Which images the panes show, by their index in the unit's list (oldest first), and what of a pane can be seen.
 
+import { offset } from 'plane'
+
 const USEFUL_M = 5 // labels/rules.py
 
 /** Images beyond the pair, the ones most worth showing first: fine and covering, then the newest. */
@@ -30,6 +32,16 @@ export function refit(unit, shown, kept, n) {
 /** The image that shows most of the disc, the newest of equals; null where there is none. */
 export function widest({ images }) {
   return images.reduce((best, image) => (best && best.share_covered > image.share_covered ? best : image), null)
+}
+
+/** Boxes of ground as far as they lie round the disc and the grid cell: in light mode coarse tiles stand in for the rest. */
+export function judged({ point, cell, search_radius_m: radius }, boxes) {
+  const [west, south] = offset(point, cell.slice(0, 2))
+  const [east, north] = offset(point, cell.slice(2))
+  const least = [Math.min(west, -radius), Math.min(south, -radius)]
+  const most = [Math.max(east, radius), Math.max(north, radius)]
+  const clip = ([w, s, e, n]) => [Math.max(w, least[0]), Math.max(s, least[1]), Math.min(e, most[0]), Math.min(n, most[1])]
+  return boxes.map(clip).filter(([w, s, e, n]) => e > w && n > s)
 }
 
 /** What is left of a box [left, top, right, bottom] when another lies over it near its foot: above it and on both sides. */

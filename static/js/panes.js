@@ -5,7 +5,7 @@ import { Chip } from 'chip'
 import { contextTiles } from 'context'
 import { Walk } from 'frames'
 import { Looking } from 'looking'
-import { covered, opening, refit, widest } from 'pane-choice'
+import { covered, judged, opening, refit, widest } from 'pane-choice'
 import { address, addresses } from 'tile-store'
 import { drawTimeline } from 'timeline'
 
@@ -27,7 +27,7 @@ export class Panes {
     maps.addEventListener('view', ({ detail: [view] }) => this.rest(view))
     maps.addEventListener('loading', ({ detail: [pane, isLoading, isNew] }) => this.chips[pane].setLoading(isLoading, isNew))
     maps.addEventListener('missing', ({ detail: [pane, share] }) => this.chips[pane].setMissing(share))
-    maps.addEventListener('tile', ({ detail: [pane, name, came] }) => this.look?.countTile(this.look.shown[pane], name, came))
+    maps.addEventListener('tile', ({ detail: [pane, name, state] }) => this.look?.countTile(this.look.shown[pane], name, state))
     maps.addEventListener('resized', () => this.look && this.lay())
     settings.addEventListener('change', () => this.look && this.relayout())
     divider.addEventListener('change', () => maps.settle())
@@ -38,6 +38,7 @@ export class Panes {
   show(unit) {
     this.blink.hold(false)
     this.unit = unit
+    this.tiles = [] // the maps drop all pictures of the unit before
     this.look?.leave()
     this.look = null
     this.settings.begin()
@@ -80,6 +81,7 @@ export class Panes {
   fill(indexes) {
     this.look.shown = []
     indexes.forEach((index, pane) => this.put(pane, index))
+    this.look.dropTiles()
   }
 
   put(pane, index) {
@@ -91,7 +93,7 @@ export class Panes {
     look.noteAdjustments((each) => this.adjust.differences(each))
     if (shown && shown === this.tiles[pane]) return
     this.tiles[pane] = shown
-    this.maps.setImage(pane, image, addresses(this.unit, image, how))
+    this.maps.setImage(pane, image, image && addresses(this.unit, image, how))
   }
 
   /** Work out the frames of the walk for panes of this size. */
@@ -108,6 +110,7 @@ export class Panes {
   setImage(pane, index) {
     this.look.leave()
     this.put(pane, index)
+    this.look.dropTiles()
     this.draw()
     this.maps.settle()
   }
@@ -230,7 +233,7 @@ export class Panes {
   /** A view has come to rest; one in the background or under a dialog or list is not looked at. */
   rest(view) {
     if (!this.look || document.visibilityState !== 'visible' || document.querySelector('dialog[open], #view[open]')) return
-    this.look.rest(view)
+    this.look.rest(this.settings.isLight ? { ...view, boxes: view.boxes.map((boxes) => judged(this.unit, boxes)) } : view)
     this.describeSeen()
   }
 

@@ -14,6 +14,7 @@ import { PairedMaps } from 'paired-maps'
 import { Panes } from 'panes'
 import { Queue } from 'queue'
 import { Reasons } from 'reasons'
+import { remember, remembered } from 'remembered'
 import { Ruler } from 'ruler'
 import { TileStore } from 'tile-store'
 import { Verdicts } from 'verdicts'
@@ -27,8 +28,7 @@ const locale = page.language === 'en' ? 'en-GB' : page.language // day before mo
 const number = new Intl.NumberFormat(locale)
 
 const server = new Server(page.user, urls.session)
-const outbox = await Outbox.open(server).catch(stayPlain)
-$('review').classList.add('js')
+const outbox = await Outbox.open(server)
 const notices = new Notices(outbox, words, urls)
 const say = (text, forEverybody) => notices.say(text, forEverybody)
 const detail = new Detail()
@@ -54,27 +54,19 @@ const queue = new Queue({
 const verdicts = new Verdicts({ page, server, outbox, queue, panes, marks, detail, say, suggestion: () => panes.suggestion() })
 const reasons = new Reasons((reason) => judge('unsure', reason))
 
-/** Where verdicts cannot be kept, the plain form stays, with the pictures that a page without script shows. */
-function stayPlain(error) {
-  const pictures = $('plain-images')
-  // What stands in <noscript> is text to a page with script: our own server's page, parsed as the browser would have.
-  if (pictures) pictures.replaceWith(...new DOMParser().parseFromString(pictures.textContent, 'text/html').body.children)
-  throw error
-}
-
-let keysOn = localStorage.getItem('review-keys') !== 'off'
+let keysOn = remembered('review-keys') !== 'off'
 
 // ---- the unit on screen ----
 
 queue.addEventListener('show', () => {
   if (queue.unit) $('finished').hidden = true
-  panes.show(queue.unit)
+  // What was said of the unit before goes first: whatever happens below, it must never be kept with the next one.
   marks.start(queue.unit)
+  detail.clear()
   ruler.start(queue.unit)
   reasons.close()
-  if (!queue.unit) return
-  detail.clear()
-  say('')
+  panes.show(queue.unit)
+  if (queue.unit) say('')
 })
 queue.addEventListener('finished', ({ detail: nWithoutImagery }) => {
   $('finished').hidden = false
@@ -140,7 +132,7 @@ for (const dialog of document.querySelectorAll('dialog'))
   new MutationObserver(() => panes.pause(dialog.open)).observe(dialog, { attributeFilter: ['open'] })
 $('keys-switch').addEventListener('click', () => {
   keysOn = !keysOn
-  localStorage.setItem('review-keys', keysOn ? 'on' : 'off')
+  remember('review-keys', keysOn ? 'on' : 'off')
   drawKeysSwitch()
 })
 
@@ -221,4 +213,5 @@ for (const { kind, url, body } of await outbox.waiting()) {
 }
 outbox.flush()
 queue.units = queue.units.filter((each) => !queue.judged.has(each.unit))
+$('review').classList.add('js') // all is there: the panes take the place of the plain form
 queue.start()

@@ -15,15 +15,18 @@ export function address(image, { isLight = false, isFalseColour = false } = {}) 
 }
 
 /**
- * What stands at each tile of an image for a unit: {url, zoomed}. At the zoom at which a disc is looked at as a whole,
+ * What stands at each tile of an image for a unit: {url, zoomed, isJudged}. At the zoom at which a disc is looked at as a whole,
  * nothing is judged on tiles wholly outside it, and they are half of an opening view's bytes: they are asked light, and
- * in light mode a coarse tile stands in for them, `zoomed` times as large ({times, left, top} of the part to show).
+ * in light mode, outside the grid cell too, a coarse tile stands in for them, `zoomed` times as large ({times, left, top}
+ * of the part to show). Tiles that touch neither disc nor cell are not `isJudged`: whether they come does not matter.
  */
 export function addresses(unit, image, how = {}) {
   const [full, light] = [address(image, how), address(image, { ...how, isLight: true })]
   return (tile) => {
-    if (tile.z !== WHOLE_ZOOM || !isOutside(unit, tile)) return { url: fill(full, tile) }
-    return how.isLight ? standIn(light, tile) : { url: fill(light, tile) }
+    const isInDisc = touchesDisc(unit, tile)
+    const isJudged = isInDisc || touchesCell(unit, tile)
+    if (tile.z !== WHOLE_ZOOM || isInDisc) return { url: fill(full, tile), isJudged }
+    return how.isLight && !isJudged ? standIn(light, tile) : { url: fill(light, tile), isJudged }
   }
 }
 
@@ -34,11 +37,17 @@ function standIn(template, { z, x, y }) {
   return { url, zoomed: { times, left: (x - column * times) * TILE_PX, top: (y - row * times) * TILE_PX } }
 }
 
-function isOutside({ point, search_radius_m }, { z, x, y }) {
+function touchesDisc({ point, search_radius_m }, { z, x, y }) {
   const [east, south] = pixel(point, z)
   const away = (at, from) => Math.max(from - at, 0, at - (from + TILE_PX))
   const radius = search_radius_m / metresAPixel(point[1], z)
-  return Math.hypot(away(east, x * TILE_PX), away(south, y * TILE_PX)) > radius
+  return Math.hypot(away(east, x * TILE_PX), away(south, y * TILE_PX)) <= radius
+}
+
+function touchesCell({ cell: [west, south, east, north] }, { z, x, y }) {
+  const [left, top] = pixel([west, north], z)
+  const [right, bottom] = pixel([east, south], z)
+  return left < (x + 1) * TILE_PX && right > x * TILE_PX && top < (y + 1) * TILE_PX && bottom > y * TILE_PX
 }
 
 export const fill = (template, { z, x, y }) => template.replace('{z}', z).replace('{x}', x).replace('{y}', y)

@@ -4,6 +4,7 @@ import { sendable } from 'looking'
 
 const N_UNDO = 20
 const SHARE_FOR_REJECT = 0.9 // labels/rules.py
+const MOST_TILES_MISSING = 0.2 // labels/rules.py
 
 export class Verdicts extends EventTarget {
   /** Events: count (detail: one more or one less), undone. */
@@ -22,7 +23,12 @@ export class Verdicts extends EventTarget {
     if (!look || this.isBusy) return
     if (verdict === 'move' && !this.marks.moved) return this.say(words.clickTheMine, true)
     if (verdict === 'reject') {
-      if (!look.supporting().length) return openReasons('predates_report', words.onlyBefore)
+      if (!look.supporting().length) {
+        if (look.hasLater()) return this.say(words.stepToLater, true)
+        return openReasons('predates_report', words.onlyBefore)
+      }
+      const missing = Math.min(...look.supporting().map((index) => look.shareMissing(index)))
+      if (missing > MOST_TILES_MISSING) return this.say(words.muchMissing.replace('%s', Math.ceil(missing * 100)).replace('%%', '%'), true)
       if (look.share() < SHARE_FOR_REJECT) return this.say(this.panes.percent(words.lookAtRest), true)
       reason = this.detail.fields.reject_reason || 'natural_ground'
     }

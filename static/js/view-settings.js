@@ -1,14 +1,16 @@
 // How a person likes to look: how many images, beside each other or under a divider, light or not. Kept by the browser.
 
+import { remember, remembered } from 'remembered'
+
 const KEY = 'review-view'
 const LAYOUTS = ['1', '2', '3', '4', 'swipe']
 const NARROW = matchMedia('(max-width: 760px)')
 
 function kept() {
   try {
-    return JSON.parse(localStorage.getItem(KEY)) ?? {}
+    return JSON.parse(remembered(KEY)) ?? {}
   } catch {
-    return {} // a browser that keeps nothing, or something else under our name
+    return {} // something else under our name
   }
 }
 
@@ -26,7 +28,7 @@ export class ViewSettings extends EventTarget {
   set(change) {
     Object.assign(this, change)
     const { layout, isLight, hasContext } = this
-    localStorage.setItem(KEY, JSON.stringify({ layout, isLight, hasContext }))
+    remember(KEY, JSON.stringify({ layout, isLight, hasContext }))
     this.dispatchEvent(new Event('change'))
   }
 

@@ -79,6 +79,20 @@ def unsure(page) -> dict:
     raise AssertionError("no verdict was sent")
 
 
+def change_units(page, change) -> None:
+    """Let the page, loaded again, have other units than the server would give it."""
+
+    def changed(route):
+        answer = route.fetch()
+        head, data, tail = re.split(r'(?<=id="review-data" type="application/json">)(.*?)(?=</script>)', answer.text())
+        page_data = json.loads(data)
+        for unit in page_data["units"]:
+            change(unit)
+        route.fulfill(response=answer, body=head + json.dumps(page_data) + tail)
+
+    page.route(re.compile("/review/$"), changed)
+
+
 def layout(page) -> str:
     return page.locator("#panes").get_attribute("data-layout")
 
@@ -141,24 +155,39 @@ def test_the_active_pane_steps_through_the_dates(opened, four_dates):
 def test_two_images_of_one_source_and_day_are_two(opened):
     """A provider may publish two releases with one capture date: each keeps its own key, views and answer."""
 
-    def with_two_releases(route):
-        answer = route.fetch()
-        head, data, tail = re.split(r'(?<=id="review-data" type="application/json">)(.*?)(?=</script>)', answer.text())
-        page_data = json.loads(data)
-        for unit in page_data["units"]:
-            second = unit["images"][1]
-            unit["images"] = [{**second, "key": key} for key in ("r1", "r2")]
-            unit["pair"] = [0, 1]
-        route.fulfill(response=answer, body=head + json.dumps(page_data) + tail)
+    def two_releases(unit):
+        unit["images"] = [{**unit["images"][1], "key": key} for key in ("r1", "r2")]
+        unit["pair"] = [0, 1]
 
     page = opened()
-    page.route(re.compile("/review/$"), with_two_releases)
+    change_units(page, two_releases)
     page.reload()
     ready(page)
     page.locator("#pane-2").get_by_role("radio", name="mine").click()
     told = unsure(page)["images"]
     assert [(image["key"], image["pane"], image["sight"]) for image in told] == [("r1", 1, ""), ("r2", 2, "seen")]
     assert told[0]["captured_on"] == told[1]["captured_on"]
+
+
+@pytest.mark.parametrize("n_images", [0, 1])
+def test_a_unit_with_fewer_images_than_panes(opened, n_images):
+    def fewer(unit):
+        unit["images"] = unit["images"][:n_images]
+        unit["pair"] = list(range(n_images))
+
+    page = opened()
+    change_units(page, fewer)
+    page.reload()
+    said = page.locator("#pane-1 .no-image-words")
+    expect(said).to_have_text("No image of this place")
+    for n, keys in enumerate(("ak6", "k6"), start=1):
+        for key in keys:
+            page.keyboard.press(key)
+        expect(page.locator("#n-mine")).to_have_text(str(n))
+        expect(said).to_be_visible()
+    sent(page, 2)
+    marks = [len(told["other_mines"]) for told in page.verdicts]
+    assert marks == [1, 0], "marks belong to the unit they were set on"
 
 
 def test_under_a_divider_only_the_visible_part_is_booked(opened):
@@ -331,6 +360,19 @@ def test_light_mode_shows_one_image_first(opened):
     assert layout(page) == "1", "the next unit begins with one"
 
 
+def test_light_mode_books_no_ground_that_a_coarse_tile_stands_in_for(opened, audit):
+    audit.units.update(search_radius_m=250, tolerance_m=100)
+    page = opened(settings={"layout": "1", "isLight": True, "hasContext": False})
+    unit = json.loads(page.locator("#review-data").text_content())["units"][0]
+    (lon, lat), (west, _, east, _) = unit["point"], unit["cell"]
+    sides = [geo.displacement_m([(lon, lat)], [(side, lat)])[0] for side in (west, east)]
+    image = unsure(page)["images"][0]
+    seen = image["views"][0]["bounds"]
+    assert seen[0] == pytest.approx(-max(250, sides[0]), abs=5)
+    assert seen[2] == pytest.approx(max(250, sides[1]), abs=5)
+    assert image["n_tiles"] > 1
+
+
 def test_no_tile_is_asked_for_twice(opened):
     page = opened()
     for _ in range(3):
@@ -356,6 +398,29 @@ def test_missing_tiles_are_said_counted_and_asked_again(opened):
     page.locator("#pane-2").get_by_role("button", name="Try again").click()
     expect(said).to_be_hidden()
     assert [image["n_tiles_missing"] for image in unsure(page)["images"]] == [0, 0]
+
+
+def test_what_has_not_come_was_not_seen(opened):
+    """Tiles of the later image stay on their way: nothing of the disc counts, and a reject does not leave the unit."""
+    page = opened(settings={"layout": "2", "hasContext": False})
+    held = []
+    page.context.route(re.compile("date=2024-01-14"), held.append)
+    page.reload()
+    expect(page.locator("#map-1 .leaflet-tile-loaded").first).to_be_visible()
+    settled(page)
+    expect(page.locator("#seen")).to_have_text(re.compile("^0 "))
+    page.keyboard.press("j")
+    expect(page.locator("#strip")).to_contain_text("100 % of the tiles in view are missing")
+    expect(page.locator("#n-mine")).to_have_text("0")
+    page.context.unroute_all()
+    for route in held:
+        route.continue_()
+    ready(page)
+    page.keyboard.press("j")
+    sent(page, 1)
+    later = next(image for image in page.verdicts[0]["images"] if image["captured_on"] == "2024-01-14")
+    assert later["n_tiles_missing"] == 0 < later["n_tiles"]
+    assert later["dwell_ms"] < page.verdicts[0]["think_time_s"] * 1000 - 400
 
 
 def test_missing_tiles_go_with_the_verdict(opened, imagery):

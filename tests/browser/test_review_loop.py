@@ -126,6 +126,17 @@ def test_undo_brings_the_unit_back(page):
     assert Review.objects.order_by("pk").last().unit_id == Review.objects.order_by("pk").first().unit_id
 
 
+def test_undo_after_the_last_unit_brings_its_pictures_back(page):
+    for _ in range(5):
+        judge(page, "d")
+    page.keyboard.press("d")
+    expect(page.locator("#finished")).to_be_visible()
+    page.keyboard.press("Control+z")
+    expect(page.locator("#finished")).to_be_hidden()
+    ready(page)
+    assert page.locator("#map-1 .leaflet-tile-loaded").count() > 4
+
+
 def retracted(page, n: int) -> list[int]:
     for _ in range(60):
         if Retraction.objects.count() >= n:
@@ -291,3 +302,32 @@ def test_point_is_where_it_was_reported(page, audit):
     shown = page.evaluate("JSON.parse(document.getElementById('review-data').textContent).units[0].point")
     assert tuple(shown) in points
     assert POINT in points
+
+
+def test_a_browser_that_remembers_nothing_is_no_reason_to_stop(open_page, annotator, audit):
+    page = open_page(annotator)
+    page.add_init_script("Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('denied') }})")
+    page.goto(address(audit))
+    ready(page)
+    page.keyboard.press("v")
+    expect(page.locator("#panes")).to_have_attribute("data-layout", "3")
+    judge(page, "d")
+    assert page.errors == []
+
+
+@pytest.mark.parametrize("is_shown", [True, False])
+def test_a_part_that_does_not_load_leaves_the_plain_form_with_its_pictures(open_page, annotator, audit, is_shown):
+    page = open_page(annotator)
+    page.route(re.compile(r"/chip\b.*\.js"), lambda route: route.abort())
+    if not is_shown:
+        page.route(re.compile("/imagery/"), lambda route: route.abort())
+    page.goto(address(audit))
+    expect(page.locator("#plain figure")).to_have_count(2)
+    shown = page.locator("#plain [name=shown]")
+    expect(shown).not_to_have_value("") if is_shown else expect(shown).to_have_value("")
+    page.get_by_label("What do you see?").select_option("confirm")
+    page.get_by_role("button", name="Save the verdict").click()
+    page.wait_for_load_state()
+    assert Review.objects.count() == int(is_shown)
+    if not is_shown:
+        expect(page.locator("#plain")).to_contain_text("does not say which images it showed")

@@ -33,6 +33,16 @@ PAIRS = {
         "2021-06-30",
         [1, 2],
     ),
+    "two fine ones are from before: the only later one is coarse": (
+        [image("2018-12-22"), image("2019-02-09"), image("2023-12-28", 9.5)],
+        "2021-06-30",
+        [1, 2],
+    ),
+    "two of our own are from before: the only later one is a provider's": (
+        [image("2018-12-22"), image("2019-02-09"), image("2023-12-28", None, key="r1")],
+        "2021-06-30",
+        [1, 2],
+    ),
     "of one day the one that covers more": (
         [image("2019-02-09"), image("2019-02-09", 1.2, 0.64), image("2024-01-14", 1.2, 0.64), image("2024-01-14")],
         "2021-06-30",
