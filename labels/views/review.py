@@ -1,6 +1,7 @@
 """The review page: dated images beside each other, one key per verdict, the next unit follows.
 
-The page is driven by static/js/review.js (started by review-boot.js); without script the same unit is judged through a plain form.
+The page is driven by static/js/review.js (started by review-boot.js); without script the same unit is judged through a
+plain form.
 """
 
 from uuid import uuid4
