@@ -38,7 +38,7 @@ from labels.imagery import loading, publishing
 def stop_at(what):
     print(what, flush=True)
     sys.stdin.readline()
-reporter = loading._reporter
+reporter = loading.reporter
 def stopping(job, label):
     told, report = set(), reporter(job, label)
     def report_and_wait(stage, n_done, n_total):
@@ -47,7 +47,7 @@ def stopping(job, label):
             told.add(stage)
             stop_at(stage)
     return report_and_wait
-loading._reporter = stopping
+loading.reporter = stopping
 publish = loading.publish
 def publish_and_wait(*given):
     stop_at("publish")
@@ -145,7 +145,7 @@ def test_a_killed_worker_is_gone_on_with_at_its_unfinished_stage(
     wait_until_gone(family)
 
     told = []
-    reporter = loading._reporter
+    reporter = loading.reporter
     monkeypatch.setattr(loading, "_reporter", lambda *given: lambda *at: (told.append(at[0]), reporter(*given)(*at)))
     jobs.resume_now(Job.objects.get(pk=job.pk), report=lambda *at: None)
     assert list(dict.fromkeys(told)) == done_again
