@@ -173,14 +173,15 @@ export class PairedMaps extends EventTarget {
     for (const map of this.maps) map.getPane('tilePane').style.filter = text
   }
 
-  /** Tiles of the opening view at a point, just those that the panes will ask for: [z, x, y]. */
-  openingTiles(point) {
-    const size = this.maps[0].getSize()
-    const centre = L.CRS.EPSG3857.latLngToPoint(latLng(point), OPENING_ZOOM).floor() // as the library rounds it
-    const first = centre.subtract(size.divideBy(2)).divideBy(256).floor()
-    const last = centre.add(size.divideBy(2)).divideBy(256).ceil()
+  /** Tiles of the opening view at a point, just those that the panes will ask for of an image: {z, x, y}. */
+  openingTiles(point, maxZoom) {
+    const z = Math.min(OPENING_ZOOM, maxZoom)
+    const half = this.maps[0].getSize().divideBy(2 ** (OPENING_ZOOM - z) * 2)
+    const centre = L.CRS.EPSG3857.latLngToPoint(latLng(point), z).floor() // as the library rounds it
+    const first = centre.subtract(half).divideBy(256).floor()
+    const last = centre.add(half).divideBy(256).ceil()
     const found = []
-    for (let x = first.x; x < last.x; x += 1) for (let y = first.y; y < last.y; y += 1) found.push({ z: OPENING_ZOOM, x, y })
+    for (let x = first.x; x < last.x; x += 1) for (let y = first.y; y < last.y; y += 1) found.push({ z, x, y })
     return found
   }
 

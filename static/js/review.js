@@ -66,9 +66,10 @@ queue.addEventListener('show', () => {
   ruler.start(queue.unit)
   reasons.close()
   panes.show(queue.unit)
-  if (queue.unit) say('')
+  say(queue.unit ? '' : words.waiting, !queue.unit)
 })
 queue.addEventListener('finished', ({ detail: nWithoutImagery }) => {
+  say('')
   $('finished').hidden = false
   $('without-imagery').hidden = !nWithoutImagery
   $('all-judged').hidden = Boolean(nWithoutImagery)

@@ -331,3 +331,36 @@ def test_a_part_that_does_not_load_leaves_the_plain_form_with_its_pictures(open_
     assert Review.objects.count() == int(is_shown)
     if not is_shown:
         expect(page.locator("#plain")).to_contain_text("does not say which images it showed")
+
+
+def test_a_key_that_is_held_judges_and_undoes_once(page):
+    judge(page, "d")
+    judge(page, "d")
+    for _ in range(3):
+        page.keyboard.down("4")
+    page.keyboard.up("4")
+    expect(page.locator("#reasons")).to_be_visible()
+    expect(page.locator("#n-mine")).to_have_text("2")
+    page.keyboard.press("Escape")
+    page.keyboard.down("Control")
+    for _ in range(6):
+        page.keyboard.down("z")
+        page.wait_for_timeout(60)
+    page.keyboard.up("z")
+    page.keyboard.up("Control")
+    expect(page.locator("#n-mine")).to_have_text("1")
+    page.locator("[data-verdict=confirm]").click()
+    expect(page.locator("#n-mine")).to_have_text("2")
+    page.keyboard.press("Space")
+    page.wait_for_timeout(300)
+    expect(page.locator("#n-mine")).to_have_text("2")
+
+
+def test_pictures_that_hang_do_not_keep_units_back(page):
+    """Six were handed out with the page; tiles that never come neither end the queue nor stop it."""
+    page.context.route(re.compile("/imagery/"), lambda route: None)
+    for n in range(1, 7):
+        page.keyboard.press("d")
+        expect(page.locator("#n-mine")).to_have_text(str(n))
+    expect(page.locator("#finished")).to_be_visible()
+    sent(page, 6)
