@@ -19,12 +19,12 @@ export function listen({ does, actions, steps, holds, isOn, reasons }) {
   document.addEventListener('keydown', (event) => {
     does.act()
     if (isTyping(event) || isSliding(event) || document.querySelector('dialog[open]')) return
-    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === 'z') return stop(event, does.undo)
+    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === 'z') return stop(event, () => event.repeat || does.undo())
     if (event.ctrlKey || event.metaKey) return
     if (event.key === '?') return stop(event, does.help)
     if (!isOn()) return
     does.used()
-    if (reasons.isOpen) return void (reasons.key(event) && event.preventDefault())
+    if (reasons.isOpen) return void (!event.repeat && reasons.key(event) && event.preventDefault())
     if (event.code in ARROWS) return stop(event, () => does.arrow(ARROWS[event.code], event))
     if (event.shiftKey && /^Digit[1-5]$/.test(event.code)) return stop(event, () => does.confidence(event.code.at(-1)))
     if (event.altKey) return

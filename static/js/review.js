@@ -65,6 +65,7 @@ queue.addEventListener('show', () => {
   detail.clear()
   ruler.start(queue.unit)
   reasons.close()
+  document.activeElement?.closest('[data-verdict]')?.blur() // else Space would judge this unit too
   panes.show(queue.unit)
   say(queue.unit ? '' : words.waiting, !queue.unit)
 })
