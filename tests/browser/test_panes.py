@@ -330,6 +330,17 @@ def test_range_rings_inside_the_search_radius(opened, audit):
     expect(page.locator("#map-1 .mark.crosshair")).to_be_visible()
 
 
+def test_another_mine_stands_where_the_pointer_rests(opened):
+    """After the next unit has come and the view has moved under it."""
+    page = opened()
+    page.mouse.move(400, 300)
+    judge(page, "d")
+    page.keyboard.press("Alt+ArrowRight")
+    page.keyboard.press("a")
+    box = page.locator("#map-1 .mark.other").bounding_box()
+    assert (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2) == pytest.approx((400, 300), abs=1.5)
+
+
 def test_a_large_disc_is_walked_in_frames(opened, audit):
     """N goes to each frame once; then the whole disc was seen, by the page's count and by the server's."""
     audit.units.update(search_radius_m=2800)
