@@ -190,6 +190,38 @@ def test_a_unit_with_fewer_images_than_panes(opened, n_images):
     assert marks == [1, 0], "marks belong to the unit they were set on"
 
 
+def test_keys_do_what_is_printed_on_them(opened, four_dates):
+    """As French and Portuguese keyboards send them; verdicts stay by place."""
+    page = opened(settings={"layout": "2", "hasContext": False})
+
+    def press(code, key, **more):
+        page.evaluate(
+            "(event) => document.body.dispatchEvent(new KeyboardEvent('keydown', {bubbles: true, ...event}))",
+            {"code": code, "key": key} | more,
+        )
+
+    dates = page.locator(".pane:not([hidden]) .date")
+    scale = page.locator("#map-1 .leaflet-control-scale-line")
+    opening = scale.inner_text()
+    press("BracketLeft", "+")
+    expect(scale).not_to_have_text(opening)
+    press("Digit6", "-")
+    expect(scale).to_have_text(opening)
+    expect(page.locator("#adjust-brightness-value")).to_have_text("1")
+    press("KeyA", "q")
+    assert page.locator("#map-1 .mark.other").count() == 0
+    press("KeyQ", "a")
+    assert page.locator("#map-1 .mark.other").count() == 1
+    press("BracketRight", "[")
+    expect(dates).to_have_text(["1 Mar 2020", "1 May 2022"])
+    press("Digit9", "]", modifierAltGraph=True, ctrlKey=True, altKey=True)
+    expect(dates).to_have_text(["1 Mar 2020", "14 Jan 2024"])
+    press("Digit8", "{", modifierAltGraph=True)
+    expect(page.locator("#adjust-gamma-value")).to_have_text("1")
+    press("KeyD", "e")
+    expect(page.locator("#n-mine")).to_have_text("1")
+
+
 def test_under_a_divider_only_the_visible_part_is_booked(opened):
     page = opened(settings={"layout": "swipe", "hasContext": False}, until=anything)
     divider = page.get_by_role("slider", name="Divider of the two images")
