@@ -234,7 +234,7 @@ export class Panes {
 
   /** A view has come to rest; one in the background or under a dialog or list is not looked at. */
   rest(view) {
-    if (!this.look || document.visibilityState !== 'visible' || document.querySelector('dialog[open], #view[open]')) return
+    if (!this.look || document.visibilityState !== 'visible' || document.querySelector('dialog[open], #view[open], #more[open]')) return
     this.look.rest(this.settings.isLight ? { ...view, boxes: view.boxes.map((boxes) => judged(this.unit, boxes)) } : view)
     this.describeSeen()
   }

@@ -552,3 +552,21 @@ def test_a_phone_shows_one_image_or_two_under_a_divider(opened):
     page.get_by_role("radio", name="Swipe").tap()
     assert layout(page) == "swipe"
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_the_help_button_stays_on_a_small_phone_in_portuguese(opened):
+    page = opened(width=360, height=740, until=anything, has_touch=True, is_mobile=True, locale="pt-PT")
+    page.evaluate("document.getElementById('unsent').textContent = '1 por enviar, guardado neste computador'")
+    expect(page.locator("html")).to_have_attribute("lang", "pt")
+    box = page.locator("#help-open").bounding_box()
+    assert box["x"] + box["width"] <= 360 and box["width"] >= 24
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_under_the_open_detail_list_nobody_looks(opened):
+    page = opened()
+    page.locator("#more summary").click()
+    page.wait_for_timeout(1500)
+    page.locator("#more summary").click()
+    settled(page)
+    assert all(image["dwell_ms"] < 1400 for image in unsure(page)["images"])
