@@ -47,6 +47,7 @@ export class Queue extends EventTarget {
   async ahead() {
     this.isAskedAgain = true
     this.fetching ??= (async () => {
+      await null // so that it is known as running before it ends
       try {
         while (this.isAskedAgain) {
           this.isAskedAgain = false
