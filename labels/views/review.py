@@ -168,6 +168,7 @@ def _words() -> dict:
         "undone": _("Undone: judge this unit again."),
         "nothingToUndo": _("Nothing to undo."),
         "undoLater": _("The server has not answered: undo again in a moment."),
+        "waiting": _("Waiting for the server: the next unit follows."),
         "saved": _("Saved"),
         "outside": _("That is outside the search disc. Use “another mine” (A) for mines farther away."),
         "otherMine": _("Another mine marked. Click it to take it away."),

@@ -48,9 +48,10 @@ export class PairedMaps extends EventTarget {
     map.on('move', () => this.follow(map))
     map.on('moveend', () => this.settle())
     map.on('click', (event) => this.tell('click', this.metres(event.latlng)))
-    map.on('mousemove', (event) => {
-      this.pointer = event.latlng
-      this.tell('pointed', this.metres(event.latlng))
+    map.on('mousemove', (event) => this.tell('pointed', this.metres(event.latlng)))
+    element.addEventListener('pointermove', ({ pointerType, clientX, clientY }) => {
+      // Where on the screen, not on the ground: the ground moves under a pointer that rests. A finger does not rest.
+      if (pointerType !== 'touch') this.pointer = { map, clientX, clientY }
     })
     return map
   }
@@ -76,7 +77,6 @@ export class PairedMaps extends EventTarget {
   /** Show a unit: the maps at its point, rings, grid cell, neighbours. */
   show(unit) {
     this.unit = unit
-    this.pointer = null
     for (const tiles of this.tiles) tiles.show(null) // the last unit's images are not wanted here
     this.look([latLng(unit.point), OPENING_ZOOM])
     for (const group of [...this.surroundings, ...this.marks, ...this.rulers]) group.clearLayers()
@@ -173,14 +173,15 @@ export class PairedMaps extends EventTarget {
     for (const map of this.maps) map.getPane('tilePane').style.filter = text
   }
 
-  /** Tiles of the opening view at a point, just those that the panes will ask for: [z, x, y]. */
-  openingTiles(point) {
-    const size = this.maps[0].getSize()
-    const centre = L.CRS.EPSG3857.latLngToPoint(latLng(point), OPENING_ZOOM).floor() // as the library rounds it
-    const first = centre.subtract(size.divideBy(2)).divideBy(256).floor()
-    const last = centre.add(size.divideBy(2)).divideBy(256).ceil()
+  /** Tiles of the opening view at a point, just those that the panes will ask for of an image: {z, x, y}. */
+  openingTiles(point, maxZoom) {
+    const z = Math.min(OPENING_ZOOM, maxZoom)
+    const half = this.maps[0].getSize().divideBy(2 ** (OPENING_ZOOM - z) * 2)
+    const centre = L.CRS.EPSG3857.latLngToPoint(latLng(point), z).floor() // as the library rounds it
+    const first = centre.subtract(half).divideBy(256).floor()
+    const last = centre.add(half).divideBy(256).ceil()
     const found = []
-    for (let x = first.x; x < last.x; x += 1) for (let y = first.y; y < last.y; y += 1) found.push({ z: OPENING_ZOOM, x, y })
+    for (let x = first.x; x < last.x; x += 1) for (let y = first.y; y < last.y; y += 1) found.push({ z, x, y })
     return found
   }
 
@@ -262,7 +263,8 @@ export class PairedMaps extends EventTarget {
 
   /** Where the pointer was last, else the middle of the view; metres. */
   pointed() {
-    return this.metres(this.pointer ?? this.maps[0].getCenter())
+    const map = this.inUse.includes(this.pointer?.map) ? this.pointer.map : null
+    return this.metres(map ? map.mouseEventToLatLng(this.pointer) : this.maps[0].getCenter())
   }
 
   // ---- marks ----

@@ -173,8 +173,10 @@ export class Panes {
     const { settings } = this
     const { n } = settings.fit(unit.images.length, false)
     const images = opening(unit, n).filter((index) => index !== null).map((index) => unit.images[index])
-    const tiles = this.maps.openingTiles(unit.point)
-    const urls = images.flatMap((image) => tiles.map(addresses(unit, image, { isLight: settings.isLight })).map(({ url }) => url))
+    const urls = images.flatMap((image) => {
+      const tiles = this.maps.openingTiles(unit.point, image.max_zoom)
+      return tiles.map(addresses(unit, image, { isLight: settings.isLight })).map(({ url }) => url)
+    })
     if (settings.hasContext && widest(unit)) urls.push(...contextTiles(unit, widest(unit)).map(({ url }) => url))
     return this.store.fetch(new Set(urls))
   }
@@ -232,7 +234,7 @@ export class Panes {
 
   /** A view has come to rest; one in the background or under a dialog or list is not looked at. */
   rest(view) {
-    if (!this.look || document.visibilityState !== 'visible' || document.querySelector('dialog[open], #view[open]')) return
+    if (!this.look || document.visibilityState !== 'visible' || document.querySelector('dialog[open], #view[open], #more[open]')) return
     this.look.rest(this.settings.isLight ? { ...view, boxes: view.boxes.map((boxes) => judged(this.unit, boxes)) } : view)
     this.describeSeen()
   }

@@ -1,6 +1,7 @@
 // The units in hand: one on screen, three ready behind it, and the lease on the first.
 
 const N_AHEAD = 4
+const PREFETCH_MS = 15_000 // then the next unit is got ready, whatever hangs
 const N_ASKED = 6 // in one go, so that a slow line answers every third verdict only
 
 export class Queue extends EventTarget {
@@ -42,28 +43,44 @@ export class Queue extends EventTarget {
     this.ahead()
   }
 
-  /** Keep units ready behind the one on screen, their opening views decoded. One run at a time. */
+  /** Keep units in hand behind the one on screen. One run at a time; getting them ready keeps none from being asked for. */
   async ahead() {
     this.isAskedAgain = true
     this.fetching ??= (async () => {
-      while (this.isAskedAgain) {
-        this.isAskedAgain = false
-        if (this.units.length < N_AHEAD) await this.handOut()
-        await this.makeReady()
+      await null // so that it is known as running before it ends
+      try {
+        while (this.isAskedAgain) {
+          this.isAskedAgain = false
+          if (this.units.length < N_AHEAD) await this.handOut()
+          this.makeReady()
+        }
+      } finally {
+        this.fetching = null
       }
-      this.fetching = null
     })()
     return this.fetching
   }
 
+  /** Decode the opening views of the units to come, one unit after the other, each for a while at most. */
   async makeReady() {
     this.tell('ready')
-    for (const each of this.units.slice(1, 1 + this.nReadyWanted())) {
-      if (each.isReady) continue
-      await this.prefetch(each)
-      each.isReady = true
-      this.tell('ready')
+    if (this.isPreparing) return
+    this.isPreparing = true
+    const next = () => this.units.slice(1, 1 + this.nReadyWanted()).find((each) => !each.wasAsked)
+    try {
+      for (let unit = next(); unit; unit = next()) {
+        unit.wasAsked = true
+        await Promise.race([this.prepare(unit), new Promise((resolve) => setTimeout(resolve, PREFETCH_MS))])
+      }
+    } finally {
+      this.isPreparing = false
     }
+  }
+
+  async prepare(unit) {
+    await this.prefetch(unit)
+    unit.isReady = true
+    this.tell('ready')
   }
 
   nReady() {

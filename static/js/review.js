@@ -65,10 +65,12 @@ queue.addEventListener('show', () => {
   detail.clear()
   ruler.start(queue.unit)
   reasons.close()
+  document.activeElement?.closest('[data-verdict]')?.blur() // else Space would judge this unit too
   panes.show(queue.unit)
-  if (queue.unit) say('')
+  say(queue.unit ? '' : words.waiting, !queue.unit)
 })
 queue.addEventListener('finished', ({ detail: nWithoutImagery }) => {
+  say('')
   $('finished').hidden = false
   $('without-imagery').hidden = !nWithoutImagery
   $('all-judged').hidden = Boolean(nWithoutImagery)

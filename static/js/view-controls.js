@@ -14,8 +14,8 @@ export class ViewControls {
     $('ruler').addEventListener('click', () => ruler.toggle())
     $('adjust-open').addEventListener('click', () => this.toggleAdjust())
     $('adjust-close').addEventListener('click', () => this.toggleAdjust())
-    // The View list lies over the images: what is under it is not looked at.
-    $('view').addEventListener('toggle', () => panes.pause($('view').open))
+    // These lists lie over the images: what is under them is not looked at.
+    for (const list of [$('view'), $('more')]) list.addEventListener('toggle', () => panes.pause(list.open))
     document.addEventListener('click', (event) => this.closeInstead(event), true)
     settings.addEventListener('change', () => this.draw())
     this.draw()

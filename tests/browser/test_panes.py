@@ -190,6 +190,38 @@ def test_a_unit_with_fewer_images_than_panes(opened, n_images):
     assert marks == [1, 0], "marks belong to the unit they were set on"
 
 
+def test_keys_do_what_is_printed_on_them(opened, four_dates):
+    """As French and Portuguese keyboards send them; verdicts stay by place."""
+    page = opened(settings={"layout": "2", "hasContext": False})
+
+    def press(code, key, **more):
+        page.evaluate(
+            "(event) => document.body.dispatchEvent(new KeyboardEvent('keydown', {bubbles: true, ...event}))",
+            {"code": code, "key": key} | more,
+        )
+
+    dates = page.locator(".pane:not([hidden]) .date")
+    scale = page.locator("#map-1 .leaflet-control-scale-line")
+    opening = scale.inner_text()
+    press("BracketLeft", "+")
+    expect(scale).not_to_have_text(opening)
+    press("Digit6", "-")
+    expect(scale).to_have_text(opening)
+    expect(page.locator("#adjust-brightness-value")).to_have_text("1")
+    press("KeyA", "q")
+    assert page.locator("#map-1 .mark.other").count() == 0
+    press("KeyQ", "a")
+    assert page.locator("#map-1 .mark.other").count() == 1
+    press("BracketRight", "[")
+    expect(dates).to_have_text(["1 Mar 2020", "1 May 2022"])
+    press("Digit9", "]", modifierAltGraph=True, ctrlKey=True, altKey=True)
+    expect(dates).to_have_text(["1 Mar 2020", "14 Jan 2024"])
+    press("Digit8", "{", modifierAltGraph=True)
+    expect(page.locator("#adjust-gamma-value")).to_have_text("1")
+    press("KeyD", "e")
+    expect(page.locator("#n-mine")).to_have_text("1")
+
+
 def test_under_a_divider_only_the_visible_part_is_booked(opened):
     page = opened(settings={"layout": "swipe", "hasContext": False}, until=anything)
     divider = page.get_by_role("slider", name="Divider of the two images")
@@ -330,6 +362,17 @@ def test_range_rings_inside_the_search_radius(opened, audit):
     expect(page.locator("#map-1 .mark.crosshair")).to_be_visible()
 
 
+def test_another_mine_stands_where_the_pointer_rests(opened):
+    """After the next unit has come and the view has moved under it."""
+    page = opened()
+    page.mouse.move(400, 300)
+    judge(page, "d")
+    page.keyboard.press("Alt+ArrowRight")
+    page.keyboard.press("a")
+    box = page.locator("#map-1 .mark.other").bounding_box()
+    assert (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2) == pytest.approx((400, 300), abs=1.5)
+
+
 def test_a_large_disc_is_walked_in_frames(opened, audit):
     """N goes to each frame once; then the whole disc was seen, by the page's count and by the server's."""
     audit.units.update(search_radius_m=2800)
@@ -403,8 +446,10 @@ def test_missing_tiles_are_said_counted_and_asked_again(opened):
 def test_what_has_not_come_was_not_seen(opened):
     """Tiles of the later image stay on their way: nothing of the disc counts, and a reject does not leave the unit."""
     page = opened(settings={"layout": "2", "hasContext": False})
-    held = []
-    page.context.route(re.compile("date=2024-01-14"), held.append)
+    held, is_open = [], []
+    page.context.route(
+        re.compile("date=2024-01-14"), lambda route: route.continue_() if is_open else held.append(route)
+    )
     page.reload()
     expect(page.locator("#map-1 .leaflet-tile-loaded").first).to_be_visible()
     settled(page)
@@ -412,7 +457,7 @@ def test_what_has_not_come_was_not_seen(opened):
     page.keyboard.press("j")
     expect(page.locator("#strip")).to_contain_text("100 % of the tiles in view are missing")
     expect(page.locator("#n-mine")).to_have_text("0")
-    page.context.unroute_all()
+    is_open.append(True)
     for route in held:
         route.continue_()
     ready(page)
@@ -426,10 +471,14 @@ def test_what_has_not_come_was_not_seen(opened):
 def test_missing_tiles_go_with_the_verdict(opened, imagery):
     """The file of the later picture is gone: its tiles answer 404."""
     imagery.scenes.filter(captured_on__year=2024).update(path="gone.tif")
-    page = opened()
+    page = opened(until=lambda page: None)
     expect(page.locator("#pane-2 .no-image-words")).to_contain_text("100 %")
-    told = {image["captured_on"]: image for image in unsure(page)["images"]}
-    assert told["2024-01-14"]["n_tiles_missing"] == told["2024-01-14"]["n_tiles"] > 8
+    page.keyboard.press("k")
+    page.keyboard.press("6")
+    sent(page, 1)
+    told = {image["captured_on"]: image for image in page.verdicts[0]["images"]}
+    assert told["2024-01-14"]["n_tiles_missing"] == told["2024-01-14"]["n_tiles"] > 3
+    assert told["2024-01-14"]["views"] == [], "nothing was seen of it"
     assert told["2019-02-09"]["n_tiles_missing"] == 0 < told["2019-02-09"]["n_tiles"]
     imagery.refresh_from_db()
     assert told["2024-01-14"]["version"] == str(imagery.revision)
@@ -505,3 +554,21 @@ def test_a_phone_shows_one_image_or_two_under_a_divider(opened):
     page.get_by_role("radio", name="Swipe").tap()
     assert layout(page) == "swipe"
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_the_help_button_stays_on_a_small_phone_in_portuguese(opened):
+    page = opened(width=360, height=740, until=anything, has_touch=True, is_mobile=True, locale="pt-PT")
+    page.evaluate("document.getElementById('unsent').textContent = '1 por enviar, guardado neste computador'")
+    expect(page.locator("html")).to_have_attribute("lang", "pt")
+    box = page.locator("#help-open").bounding_box()
+    assert box["x"] + box["width"] <= 360 and box["width"] >= 24
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_under_the_open_detail_list_nobody_looks(opened):
+    page = opened()
+    page.locator("#more summary").click()
+    page.wait_for_timeout(1500)
+    page.locator("#more summary").click()
+    settled(page)
+    assert all(image["dwell_ms"] < 1400 for image in unsure(page)["images"])

@@ -309,8 +309,9 @@ def test_a_browser_that_remembers_nothing_is_no_reason_to_stop(open_page, annota
     page.add_init_script("Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('denied') }})")
     page.goto(address(audit))
     ready(page)
-    page.keyboard.press("v")
-    expect(page.locator("#panes")).to_have_attribute("data-layout", "3")
+    for _ in range(3):
+        page.keyboard.press("v")
+    expect(page.locator("#panes")).to_have_attribute("data-layout", "swipe")
     judge(page, "d")
     assert page.errors == []
 
@@ -325,9 +326,42 @@ def test_a_part_that_does_not_load_leaves_the_plain_form_with_its_pictures(open_
     expect(page.locator("#plain figure")).to_have_count(2)
     shown = page.locator("#plain [name=shown]")
     expect(shown).not_to_have_value("") if is_shown else expect(shown).to_have_value("")
-    page.get_by_label("What do you see?").select_option("confirm")
+    page.locator("#id_verdict").select_option("confirm")
     page.get_by_role("button", name="Save the verdict").click()
     page.wait_for_load_state()
     assert Review.objects.count() == int(is_shown)
     if not is_shown:
         expect(page.locator("#plain")).to_contain_text("does not say which images it showed")
+
+
+def test_a_key_that_is_held_judges_and_undoes_once(page):
+    judge(page, "d")
+    judge(page, "d")
+    for _ in range(3):
+        page.keyboard.down("4")
+    page.keyboard.up("4")
+    expect(page.locator("#reasons")).to_be_visible()
+    expect(page.locator("#n-mine")).to_have_text("2")
+    page.keyboard.press("Escape")
+    page.keyboard.down("Control")
+    for _ in range(6):
+        page.keyboard.down("z")
+        page.wait_for_timeout(60)
+    page.keyboard.up("z")
+    page.keyboard.up("Control")
+    expect(page.locator("#n-mine")).to_have_text("1")
+    page.locator("[data-verdict=confirm]").click()
+    expect(page.locator("#n-mine")).to_have_text("2")
+    page.keyboard.press("Space")
+    page.wait_for_timeout(300)
+    expect(page.locator("#n-mine")).to_have_text("2")
+
+
+def test_pictures_that_hang_do_not_keep_units_back(page):
+    """Six were handed out with the page; tiles that never come neither end the queue nor stop it."""
+    page.context.route(re.compile("/imagery/"), lambda route: None)
+    for n in range(1, 7):
+        page.keyboard.press("d")
+        expect(page.locator("#n-mine")).to_have_text(str(n))
+    expect(page.locator("#finished")).to_be_visible()
+    sent(page, 6)
