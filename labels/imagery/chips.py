@@ -5,13 +5,14 @@ latitude and longitude, as MOSAIKS cuts its images. So a pixel is 4.35 m high wi
 cosine of the latitude. Rows are read evenly in web mercator, which is off by at most 0.0056 tan(latitude) pixels.
 """
 
-import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 from django.conf import settings
@@ -25,6 +26,7 @@ from labels.errors import BadInput
 from labels.geodesic import EQUATORIAL_RADIUS_M
 from labels.imagery import chip_pixels, grid, scenes
 from labels.imagery.chip_pixels import CellWork, PreparedFile
+from labels.imagery.chip_worker import Worker
 from labels.local_plane import metres_per_degree
 from labels.models import ImagerySource, ProviderDate, Scene
 from labels.models.imagery import MAX_OFFSET_M
@@ -80,22 +82,22 @@ def read_chips(
     source: ImagerySource,
     cells: Iterable[str],
     *,
-    workers: int | None = None,
+    workers: int = 0,
     day: scenes.Day = None,
     key: str = "",
     px: int = CHIP_PX,
 ) -> Iterator[tuple[str, Chip]]:
     """The chips of many cells, in their order; arguments and errors as for `read_chip`.
 
-    `workers` threads read (default: one for each processor; 0: this one), at most four chips ahead each, so memory does
-    not grow with the number of cells. Reading and resampling happen outside Python's lock: see `./dev bench chips`.
-    Safe in any number of processes; the database is asked once, here.
+    `workers` processes read (0: this one alone, the fastest where others use the processors), at most four chips ahead
+    each, so memory does not grow with the number of cells. Providers are asked by as many threads instead, which wait
+    for the network. Threads that read files mostly wait for Python's lock: see `./dev bench chips`. Safe in any number
+    of processes, a Celery worker's among them; the database is asked once, here.
     """
     reader = _reader(source, day, key, px)
-    workers = (os.cpu_count() or 1) if workers is None else workers
     if workers < 1:
         return ((cell, reader.read(reader.work(cell))) for cell in cells)
-    return _in_threads(reader, cells, workers)
+    return _ahead(reader, cells, workers)
 
 
 def _reader(source: ImagerySource, day: scenes.Day, key: str, px: int, around: str | None = None):
@@ -106,12 +108,13 @@ def _reader(source: ImagerySource, day: scenes.Day, key: str, px: int, around: s
     return _ProviderReader(source, key, px)
 
 
-def _in_threads(reader: "_SceneReader | _ProviderReader", cells: Iterable[str], workers: int):
+def _ahead(reader: "_SceneReader | _ProviderReader", cells: Iterable[str], workers: int):
     waiting = deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="chips") as pool:
+    with ExitStack() as ends, ThreadPoolExecutor(workers, thread_name_prefix="chips") as pool:
+        read = reader.parallel(ends, workers)
         try:
             for cell in cells:
-                waiting.append((cell, pool.submit(_read, reader, reader.work(cell))))
+                waiting.append((cell, pool.submit(read, reader.work(cell))))
                 if len(waiting) > workers * AHEAD:
                     cell, chip = waiting.popleft()
                     yield cell, chip.result()
@@ -121,13 +124,6 @@ def _in_threads(reader: "_SceneReader | _ProviderReader", cells: Iterable[str], 
         finally:
             for _, chip in waiting:
                 chip.cancel()
-
-
-def _read(reader: "_SceneReader | _ProviderReader", work) -> Chip:
-    try:
-        return reader.read(work)
-    finally:
-        connection.close()  # this thread's, where a provider asked for something
 
 
 def _chip(pixels: np.ndarray, seen: np.ndarray) -> Chip:
@@ -166,6 +162,22 @@ class _SceneReader:
     def read(self, work: CellWork) -> Chip:
         return _chip(*chip_pixels.compose(work))
 
+    def parallel(self, ends: ExitStack, n: int) -> Callable[[CellWork], Chip]:
+        """`read` for n threads, each of which waits for a process of its own; they end with `ends`."""
+        idle = SimpleQueue()
+        for _ in range(n):
+            idle.put(worker := Worker())
+            ends.callback(worker.end)
+
+        def read(work: CellWork) -> Chip:
+            worker = idle.get()
+            try:
+                return _chip(*worker.compose(work))
+            finally:
+                idle.put(worker)
+
+        return read
+
 
 class _ProviderReader:
     """Chips of a provider, from the tiles of the first zoom that is at least as fine, as far as it has them."""
@@ -201,6 +213,17 @@ class _ProviderReader:
         box = (left - first[0] * 256, top - first[1] * 256, right - first[0] * 256, bottom - first[1] * 256)
         colours, seen = chip_pixels.resized(values, shown, self.px, box)
         return _chip(np.where(seen, colours, 0).astype("uint8"), seen)
+
+    def parallel(self, ends: ExitStack, n: int) -> Callable[[grid.Bounds], Chip]:
+        """`read` for threads, which mostly wait for the provider."""
+
+        def read(bounds: grid.Bounds) -> Chip:
+            try:
+                return self.read(bounds)
+            finally:
+                connection.close()  # this thread's
+
+        return read
 
 
 def _box_around(cell: str) -> Polygon:

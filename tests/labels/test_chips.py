@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import pickle
 import random
+import signal
 import subprocess
 import sys
 from datetime import date
@@ -217,3 +218,22 @@ def test_what_cannot_be_read_is_said(project, tmp_path, settings):
     chip_pixels._open_files.forget(next(iter(chip_pixels._open_files._open), None))
     with pytest.raises(ChipUnreadable, match="missing or damaged"):
         list(read_chips(source, [CELL], workers=2))
+
+
+def children() -> set[int]:
+    return {int(child) for child in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()}
+
+
+def test_the_processes_of_a_batch_end_with_it_and_one_that_dies_is_an_error(project, tmp_path):
+    source = load(project, ground(tmp_path))
+    cells = geo.cells_in_bounds(Scene.objects.get().footprint.extent)[:30]
+    before = children()
+    found = read_chips(source, cells, workers=2)
+    next(found)
+    started = children() - before
+    assert len(started) == 2
+    for child in started:
+        os.kill(child, signal.SIGKILL)
+    with pytest.raises(ChipUnreadable, match="stopped"):
+        list(found)
+    assert children() == before
