@@ -309,9 +309,9 @@ def test_a_browser_that_remembers_nothing_is_no_reason_to_stop(open_page, annota
     page.add_init_script("Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('denied') }})")
     page.goto(address(audit))
     ready(page)
-    for _ in range(3):
+    for _ in range(4):
         page.keyboard.press("v")
-    expect(page.locator("#panes")).to_have_attribute("data-layout", "swipe")
+    expect(page.locator("#panes")).to_have_attribute("data-layout", "1")
     judge(page, "d")
     assert page.errors == []
 
@@ -358,9 +358,10 @@ def test_a_key_that_is_held_judges_and_undoes_once(page):
 
 
 def test_pictures_that_hang_do_not_keep_units_back(page):
-    """Six were handed out with the page; tiles that never come neither end the queue nor stop it."""
+    """Four are handed out with the page; tiles that never come neither end the queue nor stop it."""
     page.context.route(re.compile("/imagery/"), lambda route: None)
     for n in range(1, 7):
+        expect(page.locator("#seen")).not_to_have_text("")
         page.keyboard.press("d")
         expect(page.locator("#n-mine")).to_have_text(str(n))
     expect(page.locator("#finished")).to_be_visible()
