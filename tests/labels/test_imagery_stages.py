@@ -146,7 +146,7 @@ def test_a_killed_worker_is_gone_on_with_at_its_unfinished_stage(
 
     told = []
     reporter = loading.reporter
-    monkeypatch.setattr(loading, "_reporter", lambda *given: lambda *at: (told.append(at[0]), reporter(*given)(*at)))
+    monkeypatch.setattr(loading, "reporter", lambda *given: lambda *at: (told.append(at[0]), reporter(*given)(*at)))
     jobs.resume_now(Job.objects.get(pk=job.pk), report=lambda *at: None)
     assert list(dict.fromkeys(told)) == done_again
     scene = Scene.objects.get(source__project=project)
