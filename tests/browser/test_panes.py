@@ -148,7 +148,7 @@ def test_the_active_pane_steps_through_the_dates(opened, four_dates):
     expect(page.locator("#pane-1")).to_have_class(re.compile("active"))
     page.keyboard.press("[")
     expect(dates).to_have_text(["9 Feb 2019", "1 May 2022"])
-    page.keyboard.press("Shift+]")
+    page.keyboard.press("Shift+BracketRight")
     expect(dates).to_have_text(["9 Feb 2019", "14 Jan 2024"])
 
 

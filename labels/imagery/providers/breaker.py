@@ -153,7 +153,7 @@ class _Shared:
             import redis
 
             self._client = redis.Redis.from_url(
-                _redis_url(settings.REDIS_URL), socket_timeout=0.3, socket_connect_timeout=0.3, retry=None
+                _redis_url(settings.REDIS_URL), socket_timeout=1, socket_connect_timeout=1, retry=None
             )
         return self._client
 
