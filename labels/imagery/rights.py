@@ -129,11 +129,6 @@ def judgeable(prefix: str = "") -> Q:
     return viewable(prefix) & Q(**{f"{prefix}may_derive_labels": True})
 
 
-def is_viewable(may_view: bool, rights_expire_on: date | None) -> bool:
-    """The same rule for values already read."""
-    return may_view and (rights_expire_on is None or rights_expire_on >= today())
-
-
 # ---- in words ----
 
 

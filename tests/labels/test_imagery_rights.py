@@ -84,10 +84,6 @@ def test_the_queries_ask_the_same(db, time_machine, kind):
         for use, condition in ((Use.VIEW, rights.viewable()), (Use.DERIVE_LABELS, rights.judgeable())):
             asked = set(project.imagery_sources.filter(condition))
             assert asked == {source for source in project.imagery_sources.all() if rights.may(source, use)}
-        assert all(
-            rights.is_viewable(source.may_view, source.rights_expire_on)
-            for source in project.imagery_sources.filter(rights.viewable())
-        )
 
 
 # ---- annotators ----
