@@ -2,10 +2,13 @@
 
 import json
 import os
+import shutil
 import socket
 import stat
 import subprocess
 import sys
+import tempfile
+import time
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
@@ -243,3 +246,31 @@ class TestBench:
     def test_names_an_unknown_bench(self):
         done = subprocess.run([sys.executable, "-m", "tests.bench", "fly"], cwd=SCRIPT.parent, capture_output=True)
         assert (done.returncode, done.stderr.split(b";")[0]) == (2, b"There is no bench fly")
+
+
+class TestRedis:
+    def test_every_process_of_the_tests_has_a_database(self):
+        flags = dev.redis_command()
+        n = int(flags[flags.index("--databases") + 1])
+        assert {*dev.REDIS_DATABASES.values(), *dev.REDIS_OF_TEST_PROCESSES} <= set(range(n))
+
+    def test_a_database_that_is_not_there_empties_no_other(self, clone, tmp_path, monkeypatch):
+        folder = Path(tempfile.mkdtemp(prefix="asm", dir="/tmp"))  # a socket's path is short
+        monkeypatch.setattr(dev.Places, "sockets", property(lambda places: folder))
+        server = subprocess.Popen(
+            ["redis-server", "--port", "0", "--unixsocket", dev.HERE.redis_socket, "--databases", "1", "--save", ""],
+            cwd=folder,
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            while not dev.redis_is_ready():
+                assert server.poll() is None
+                time.sleep(0.02)
+            assert dev.ask_redis("SET kept 1") == b"+OK\r\n"
+            assert dev.ask_redis("SELECT 8", "FLUSHDB").startswith(b"-ERR")
+            assert not dev.has_all_redis_databases()
+            assert dev.ask_redis("EXISTS kept") == b":1\r\n"
+        finally:
+            server.terminate()
+            server.wait()
+            shutil.rmtree(folder)
