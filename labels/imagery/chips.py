@@ -7,10 +7,10 @@ cosine of the latitude. Rows are read evenly in web mercator, which is off by at
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import product
+from itertools import islice, product
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -25,15 +25,17 @@ from labels import geo
 from labels.errors import BadInput
 from labels.geodesic import EQUATORIAL_RADIUS_M
 from labels.imagery import chip_pixels, grid, scenes
-from labels.imagery.chip_pixels import CellWork, PreparedFile
+from labels.imagery.chip_pixels import CellWork, ChipUnreadable, PreparedFile
 from labels.imagery.chip_worker import Worker
 from labels.local_plane import metres_per_degree
 from labels.models import ImagerySource, ProviderDate, Scene
 from labels.models.imagery import MAX_OFFSET_M
 
 CHIP_PX = 256
-# Chips read ahead for each worker: enough to keep it busy, little enough to hold in memory.
-AHEAD = 4
+# Neighbouring cells share blocks of a file, which the process that read them keeps decoded: a worker is given so many
+# cells in a row, and so many such runs ahead keep it busy.
+RUN = 16
+AHEAD = 2
 
 
 @dataclass(frozen=True)
@@ -89,10 +91,10 @@ def read_chips(
 ) -> Iterator[tuple[str, Chip]]:
     """The chips of many cells, in their order; arguments and errors as for `read_chip`.
 
-    `workers` processes read (0: this one alone, the fastest where others use the processors), at most four chips ahead
-    each, so memory does not grow with the number of cells. Providers are asked by as many threads instead, which wait
-    for the network. Threads that read files mostly wait for Python's lock: see `./dev bench chips`. Safe in any number
-    of processes, a Celery worker's among them; the database is asked once, here.
+    `workers` processes read (0: this one alone), each a run of neighbouring cells at a time, and a few runs ahead, so
+    memory does not grow with the number of cells. Give cells in the order of places. Providers are asked by as many
+    threads instead, which wait for the network. Safe in any number of processes, a Celery worker's among them; the
+    database is asked once, here. See `./dev bench chips`.
     """
     reader = _reader(source, day, key, px)
     if workers < 1:
@@ -113,17 +115,29 @@ def _ahead(reader: "_SceneReader | _ProviderReader", cells: Iterable[str], worke
     with ExitStack() as ends, ThreadPoolExecutor(workers, thread_name_prefix="chips") as pool:
         read = reader.parallel(ends, workers)
         try:
-            for cell in cells:
-                waiting.append((cell, pool.submit(read, reader.work(cell))))
+            for run in _in_runs(cells, reader.run):
+                waiting.append((run, pool.submit(read, [reader.work(cell) for cell in run])))
                 if len(waiting) > workers * AHEAD:
-                    cell, chip = waiting.popleft()
-                    yield cell, chip.result()
+                    yield from _read_run(*waiting.popleft())
             while waiting:
-                cell, chip = waiting.popleft()
-                yield cell, chip.result()
+                yield from _read_run(*waiting.popleft())
         finally:
-            for _, chip in waiting:
-                chip.cancel()
+            for _, chips in waiting:
+                chips.cancel()
+
+
+def _in_runs(cells: Iterable[str], n: int) -> Iterator[tuple[str, ...]]:
+    rest = iter(cells)
+    while run := tuple(islice(rest, n)):
+        yield run
+
+
+def _read_run(cells: tuple[str, ...], chips: Future) -> Iterator[tuple[str, Chip]]:
+    """The chips of a run; what could not be read is raised in its turn."""
+    for cell, chip in zip(cells, chips.result(), strict=True):
+        if isinstance(chip, Exception):
+            raise chip
+        yield cell, chip
 
 
 def _chip(pixels: np.ndarray, seen: np.ndarray) -> Chip:
@@ -132,6 +146,8 @@ def _chip(pixels: np.ndarray, seen: np.ndarray) -> Chip:
 
 class _SceneReader:
     """Chips of a source of scenes. The scenes are asked for once; a cell's are found by their outlines' boxes."""
+
+    run = RUN
 
     def __init__(self, source: ImagerySource, day: scenes.Day, px: int, around: str | None):
         self.source, self.px = source, px
@@ -162,25 +178,28 @@ class _SceneReader:
     def read(self, work: CellWork) -> Chip:
         return _chip(*chip_pixels.compose(work))
 
-    def parallel(self, ends: ExitStack, n: int) -> Callable[[CellWork], Chip]:
-        """`read` for n threads, each of which waits for a process of its own; they end with `ends`."""
+    def parallel(self, ends: ExitStack, n: int) -> Callable[[list[CellWork]], list[Chip | ChipUnreadable]]:
+        """Reads runs for n threads, each of which waits for a process of its own; they end with `ends`."""
         idle = SimpleQueue()
         for _ in range(n):
             idle.put(worker := Worker())
             ends.callback(worker.end)
 
-        def read(work: CellWork) -> Chip:
+        def read(works: list[CellWork]) -> list[Chip | ChipUnreadable]:
             worker = idle.get()
             try:
-                return _chip(*worker.compose(work))
+                found = worker.compose_all(works)
             finally:
                 idle.put(worker)
+            return [each if isinstance(each, ChipUnreadable) else _chip(*each) for each in found]
 
         return read
 
 
 class _ProviderReader:
     """Chips of a provider, from the tiles of the first zoom that is at least as fine, as far as it has them."""
+
+    run = 1
 
     def __init__(self, source: ImagerySource, key: str, px: int):
         dates = ProviderDate.objects.filter(source=source)
@@ -214,12 +233,12 @@ class _ProviderReader:
         colours, seen = chip_pixels.resized(values, shown, self.px, box)
         return _chip(np.where(seen, colours, 0).astype("uint8"), seen)
 
-    def parallel(self, ends: ExitStack, n: int) -> Callable[[grid.Bounds], Chip]:
-        """`read` for threads, which mostly wait for the provider."""
+    def parallel(self, ends: ExitStack, n: int) -> Callable[[list[grid.Bounds]], list[Chip]]:
+        """Reads for threads, which mostly wait for the provider."""
 
-        def read(bounds: grid.Bounds) -> Chip:
+        def read(run: list[grid.Bounds]) -> list[Chip]:
             try:
-                return self.read(bounds)
+                return [self.read(bounds) for bounds in run]
             finally:
                 connection.close()  # this thread's
 

@@ -34,8 +34,8 @@ CORES = 2
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="chips")
-    parser.add_argument("--side", type=int, default=8000)
-    parser.add_argument("--chips", type=int, default=190)
+    parser.add_argument("--side", type=int, default=12_000)
+    parser.add_argument("--chips", type=int, default=440)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--workers", type=int, default=CORES)
     parser.add_argument("--threads", action="store_true", help="also as many threads, for comparison")

@@ -21,7 +21,7 @@ from rasterio.vrt import WarpedVRT
 
 from labels import geo
 from labels.errors import BadInput
-from labels.imagery import chip_pixels, chips
+from labels.imagery import chip_pixels, chip_worker, chips
 from labels.imagery.chip_pixels import ChipUnreadable
 from labels.imagery.chips import read_chip, read_chips
 from labels.models import Scene
@@ -195,17 +195,32 @@ def test_the_batch_asks_the_database_once_and_reads_ahead_only_a_little(project,
     taken = []
 
     def cells():
-        for cell in geo.cells_in_bounds(Scene.objects.get().footprint.extent) * 3:
+        for cell in geo.cells_in_bounds(Scene.objects.get().footprint.extent) * 40:
             taken.append(cell)
             yield cell
 
     names = cells()
     found = read_chips(source, names, workers=2)
     next(found)
-    assert len(taken) <= 2 * chips.AHEAD + 1
+    assert len(taken) <= (2 * chips.AHEAD + 1) * chips.RUN
     found.close()
     with django_assert_num_queries(1):
         assert len(list(read_chips(source, taken, workers=2))) == len(taken)
+
+
+def test_a_chip_that_cannot_be_read_is_an_error_in_its_turn_and_costs_no_other_its_own(project, tmp_path, settings):
+    """A process answers for a run of cells: what comes after the damage keeps its place."""
+    source = load(project, ground(tmp_path))
+    reader = chips._reader(source, None, "", 256)
+    lost = chip_pixels.PreparedFile("/nowhere.tif", "0")
+    good = [reader.work(cell) for cell in geo.cells_in_bounds(Scene.objects.get().footprint.extent)[:3]]
+    worker = chip_worker.Worker()
+    try:
+        first, broken, second = worker.compose_all([good[0], chips.CellWork(good[1].bounds, (lost,), 256), good[2]])
+    finally:
+        worker.end()
+    assert isinstance(broken, ChipUnreadable)
+    assert [first[0].tobytes(), second[0].tobytes()] == [chip_pixels.compose(good[n])[0].tobytes() for n in (0, 2)]
 
 
 def test_what_cannot_be_read_is_said(project, tmp_path, settings):
@@ -226,7 +241,7 @@ def children() -> set[int]:
 
 def test_the_processes_of_a_batch_end_with_it_and_one_that_dies_is_an_error(project, tmp_path):
     source = load(project, ground(tmp_path))
-    cells = geo.cells_in_bounds(Scene.objects.get().footprint.extent)[:30]
+    cells = geo.cells_in_bounds(Scene.objects.get().footprint.extent)[:30] * 10
     before = children()
     found = read_chips(source, cells, workers=2)
     next(found)
