@@ -35,13 +35,16 @@ class Job(models.Model):
         FIND_DUPLICATES = "find_duplicates", _("search for duplicates")
         DRAW_SCENES = "draw_scenes", _("demonstration imagery")
         JUDGE_DEMONSTRATION = "judge_demonstration", _("demonstration reviews")
+        FEATURIZE = "featurize", _("features of grid cells")
+        IMPORT_FEATURES = "import_features", _("import of features")
+        TRAIN = "train", _("training run")
 
     MAX_ATTEMPTS = 3
     # A stage younger than this says nothing yet about its end.
     SOONEST_FORECAST = timedelta(seconds=3)
     # Long rows of work, asked for at once by a program: they have a queue of their own, so that what a person asks for
     # waits for one of them at most.
-    SLOW_KINDS = frozenset({Kind.DRAW_SCENES, Kind.JUDGE_DEMONSTRATION})
+    SLOW_KINDS = frozenset({Kind.DRAW_SCENES, Kind.JUDGE_DEMONSTRATION, Kind.FEATURIZE})
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     project = models.ForeignKey("labels.Project", models.CASCADE, related_name="jobs")
