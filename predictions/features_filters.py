@@ -32,7 +32,7 @@ class Pool:
         if whole is not None:
             taken &= whole
         rows, columns = np.nonzero(taken)
-        patches = windows[:, rows, columns].transpose(1, 0, 2, 3).reshape(len(rows), -1)
+        patches = windows[:, rows, columns].transpose(1, 0, 2, 3).reshape(len(rows), N_BANDS * self._patch_px**2)
         has_contrast = np.ptp(patches, axis=1) > 0
         self._keys.append(keys[rows, columns][has_contrast])
         self._patches.append(patches[has_contrast])
