@@ -18,6 +18,7 @@ PURE = [
     "labels/rules.py",
     "labels/local_plane.py",
     "predictions/metrics.py",
+    "predictions/ranking.py",
     "predictions/bootstrap.py",
     "predictions/quantities.py",
     "predictions/blocks.py",
