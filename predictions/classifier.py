@@ -2,9 +2,9 @@
 
 Pure: NumPy and SciPy only (no Django, no scikit-learn).
 
-    blocks, names = spatial_blocks(cells (n, 2), size_km=10)          # (n,) int; names (k, 2) of (band, square)
-    buffers = block_buffers(cells, blocks, buffer_km=2)               # k index arrays: rows near block b, not in it
-    model = RidgePath().fit(X, Y, sample_weight=w, blocks=blocks, buffers=buffers, judged=mask)
+    groups = spatial_blocks(cells (n, 2), size_km=10)                 # (n,) int, 0 .. k-1
+    near = buffers(cells, groups, buffer_km=2)                        # k index arrays: rows near block b, not in it
+    model = RidgePath().fit(X, Y, sample_weight=w, blocks=groups, buffers=near, judged=mask)
     model.choice.scores                                               # (n, heads) out-of-block
     model.predict(X), model.out_of_group(groups, buffers)
 
@@ -18,7 +18,7 @@ import warnings
 
 import numpy as np
 
-from predictions.blocks import block_buffers, index_blocks, random_groups, spatial_blocks
+from predictions.blocks import buffers, random_groups, spatial_blocks
 from predictions.decomposition import Decomposition
 from predictions.leave_out import Buffers, Fold, LeaveOut, folds_of, path_scores
 from predictions.penalty import Choice, choose_penalty
@@ -30,7 +30,7 @@ __all__ = [
     "LeaveOut",
     "PenaltyAtEdge",
     "RidgePath",
-    "block_buffers",
+    "buffers",
     "choose_penalty",
     "default_penalties",
     "folds_of",
@@ -53,8 +53,13 @@ def default_penalties(n_rows: int) -> np.ndarray:
     return np.logspace(-2, 5, 15) * (n_rows / 4096)
 
 
+def index_blocks(n: int, *, n_blocks: int = 20) -> np.ndarray:
+    """(n,) block of each row: runs of neighbouring rows, for rows that have no place."""
+    return (np.arange(n) * min(n_blocks, n)) // max(n, 1)
+
+
 def score_cells(features: np.ndarray, coefficients: np.ndarray, intercept: np.ndarray) -> np.ndarray:
-    """Scores of grid cells at the speed of memory.
+    """Scores of grid cells, as fast as memory gives them.
 
     Parameters
     ----------
@@ -67,7 +72,7 @@ def score_cells(features: np.ndarray, coefficients: np.ndarray, intercept: np.nd
     Returns
     -------
     float32 array of shape (m, heads)
-        Products in float32, summed by parts of 512 columns in float64.
+        In float32 throughout, so to some 1e-5; `RidgePath.decomposition_` has them in float64.
     """
     heads = np.ascontiguousarray(np.asarray(coefficients, dtype=np.float32).T)
     scores = np.empty((len(features), len(heads)), dtype=np.float32)
