@@ -17,6 +17,17 @@ PURE = [
     "labels/agreement.py",
     "labels/rules.py",
     "labels/local_plane.py",
+    "predictions/metrics.py",
+    "predictions/bootstrap.py",
+    "predictions/quantities.py",
+    "predictions/blocks.py",
+    "predictions/validation.py",
+    "predictions/baselines.py",
+    "predictions/curves.py",
+    "predictions/strata.py",
+    "predictions/applicability.py",
+    "predictions/intensity.py",
+    "predictions/gains.py",
     *(
         str(path.relative_to(ROOT))
         for path in (ROOT / "labels/demonstration").glob("*.py")
