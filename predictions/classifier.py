@@ -111,7 +111,9 @@ class RidgePath:
         self.keep_bytes = keep_bytes
 
     def get_params(self, deep: bool = True) -> dict:
-        return {name: getattr(self, name) for name in inspect.signature(type(self).__init__).parameters if name != "self"}
+        return {
+            name: getattr(self, name) for name in inspect.signature(type(self).__init__).parameters if name != "self"
+        }
 
     def set_params(self, **params) -> RidgePath:
         for name, value in params.items():
@@ -168,8 +170,8 @@ class RidgePath:
     ) -> RidgePath:
         """New labels on the same rows, weights and blocks: coefficients, choice and out-of-block scores again.
 
-        With the operators of an earlier fit kept (`keep_bytes`) no row is decomposed or left out anew. `features`, of the
-        frame, are needed where the decomposition came without its rows.
+        With the operators of an earlier fit kept (`keep_bytes`) no row is decomposed or left out anew. `features`, of
+        the frame, are needed where the decomposition came without its rows.
         """
         self.y_ = _as_columns(y)
         self.blocks_ = np.asarray(blocks)
@@ -192,6 +194,9 @@ class RidgePath:
 
         The penalty is chosen for each group from the others, among those within a decade of the fit's own.
         """
+        groups = np.asarray(groups)
+        names = np.unique(groups[groups >= 0])  # the buffers follow them in this order
+        groups = np.where(groups >= 0, np.searchsorted(names, groups), -1)
         near = self.choice_.penalty
         penalties = self.choice_.penalties
         penalties = penalties[(penalties >= near.min() / 10.01) & (penalties <= near.max() * 10.01)]
@@ -229,7 +234,9 @@ class RidgePath:
             penalties = np.concatenate([penalties, more])[order]
             choice = self._choose(scores, penalties, self.blocks_)
         if choice.at_edge.any() and len(penalties) > 1:
-            warnings.warn(f"the best penalty lies at the end of the path: {choice.penalty}", PenaltyAtEdge, stacklevel=3)
+            warnings.warn(
+                f"the best penalty lies at the end of the path: {choice.penalty}", PenaltyAtEdge, stacklevel=3
+            )
         return choice
 
     def _beyond(self, choice: Choice) -> np.ndarray:

@@ -3,9 +3,9 @@
 Pure: NumPy and SciPy only.
 
 With residuals `e = sqrt(W) (y - fitted)` and leverages `H = sqrt(W) Z shrinkage Z' sqrt(W)`, the residuals of a fit
-without the rows S are `(I - H_SS)^-1 e_S` on S; what that fit says elsewhere is `fitted - Z shrinkage Z_S' sqrt(W_S)` times
-them. So the scores of the block B inside S are linear in e_S, by a matrix that no label enters: kept, it makes the whole
-validation after new labels two matrix products.
+without the rows S are `(I - H_SS)^-1 e_S` on S; what that fit says elsewhere is `fitted - Z shrinkage Z_S' sqrt(W_S)`
+times them. So the scores of the block B inside S are linear in e_S, by a matrix that no label enters: kept, it makes the
+whole validation after new labels two matrix products.
 """
 
 from __future__ import annotations
@@ -218,8 +218,8 @@ def path_scores(
 ) -> np.ndarray:
     """(n_penalties, n, heads) float64: exact out-of-block scores of ridge at each penalty; see `LeaveOut`.
 
-    `targets` is (n, heads), `blocks` (n,) of 0 .. k-1, `buffers` k index arrays or a function from a block to one. Columns
-    keep the means and scales of the whole frame in every fold, as they keep no label.
+    `targets` is (n, heads), `blocks` (n,) of 0 .. k-1, `buffers` k index arrays or a function from a block to one.
+    Columns keep the means and scales of the whole frame in every fold, as they keep no label.
     """
     penalties = np.atleast_1d(np.asarray(penalties, dtype=np.float64))
     moments = decomposition.moments(targets)

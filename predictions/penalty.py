@@ -63,8 +63,8 @@ def choose_penalty(
     Notes
     -----
     Without a judged row of either class for a head, its criterion is squared loss over all rows with a weight. Of equal
-    losses the larger penalty wins. For a block the fits that are compared have seen that block's labels, in the rows left
-    in; only the comparison has not (the usual pooled approximation of nesting).
+    losses the larger penalty wins. For a block, the fits of other blocks that are compared have seen its labels;
+    only the comparison has not (pooled, without fits within fits).
     """
     penalties = np.asarray(penalties, dtype=np.float64)
     if (np.diff(penalties) <= 0).any():
