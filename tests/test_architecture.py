@@ -84,10 +84,10 @@ def test_models_know_nothing_above_them():
         assert not any(within(name, other) for name in imports(path) for other in above), path
 
 
-def test_two_files_touch_the_map_library():
-    """One for judging imagery, one for records on a map of areas."""
+def test_three_files_touch_the_map_library():
+    """One for judging imagery, one for records on a map of areas, one for the map of a training run."""
     users = {path.name for path in (ROOT / "static/js").glob("*.js") if "window.L" in path.read_text()}
-    assert users == {"paired-maps.js", "records-map.js"}
+    assert users == {"paired-maps.js", "records-map.js", "run-map.js"}
 
 
 def test_pages_build_no_html_from_strings():
