@@ -1,4 +1,4 @@
-"""Where the map can be trusted: cells no farther from the training cells, in features, than these are from each other."""
+"""Where the map can be trusted: cells as near to the training cells, in features, as these are to each other."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Intervals by drawing whole blocks of cells again: neighbours stay together, so they are not counted as independent."""
+"""Intervals by drawing whole blocks of cells again: neighbours stay together, so none counts as independent."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -39,7 +39,8 @@ class Resamples:
         rng = np.random.default_rng(seed)
         share = np.full(len(names), 1 / max(len(names), 1))
         counts = rng.multinomial(len(names), share, size=n_resamples) if len(names) else np.zeros((n_resamples, 0), int)
-        return cls(counts.astype(np.float64), rows)
+        # Half the memory and time; limits need no more digits.
+        return cls(counts.astype(np.float32), rows.ravel())
 
     @property
     def n_blocks(self) -> int:

@@ -20,6 +20,7 @@ NO_COLOURS = "no mean colours in these features"
 FEW_SEARCHED = "too few cells of the probability sample here"
 NO_VARIATION = "does not vary within blocks"
 ONLY_MINES = "known of cells with mines only"
+NOTHING_ABOVE = "no judged cell scores as high"
 NOTHING_TO_TRAIN = "no labels to train on"
 NOT_SIMULATED = "not worked out"
 

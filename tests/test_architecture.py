@@ -22,6 +22,7 @@ PURE = [
     "predictions/features_compiled.py",
     "predictions/features_filters.py",
     "predictions/metrics.py",
+    "predictions/ranking.py",
     "predictions/bootstrap.py",
     "predictions/quantities.py",
     "predictions/blocks.py",
