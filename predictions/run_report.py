@@ -39,8 +39,9 @@ class Skill:
         return cls(words=words, prevalence=stored.get("prevalence"), **quantities, **counts)
 
     @property
-    def quantities(self) -> list[Quantity]:
-        return [getattr(self, name) for name in METRICS]
+    def plain_ones(self) -> list[Quantity]:
+        """Those that are no shares of anything."""
+        return [self.ap, self.auc, self.brier, self.log_loss]
 
 
 @dataclass(frozen=True)
