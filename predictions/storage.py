@@ -27,6 +27,8 @@ from labels.errors import BadInput, LabelsError
 from predictions.models import FeatureSet
 
 FEATURES = "features.npz"
+# A cell of which more is hidden is neither learned from nor scored.
+MOST_MISSING = 0.2
 ABANDONED_AFTER_S = 24 * 3600
 BLOCK_BYTES = 8 * 1024**2
 ALIGNMENT = 64
@@ -229,8 +231,8 @@ class Features:
 
     @property
     def is_known(self) -> NDArray[np.bool_]:
-        """(n,): which cells have features."""
-        return self.missing < 1
+        """(n,): which cells have features to learn from and to be scored by: at most MOST_MISSING of them is hidden."""
+        return self.missing <= MOST_MISSING
 
     def arrays(self) -> dict[str, NDArray]:
         return {name: getattr(self, name) for name in ("cells", "features", "means", "stds", "missing")}

@@ -17,6 +17,10 @@ PURE = [
     "labels/agreement.py",
     "labels/rules.py",
     "labels/local_plane.py",
+    "predictions/features.py",
+    "predictions/features_blocked.py",
+    "predictions/features_compiled.py",
+    "predictions/features_filters.py",
     *(
         str(path.relative_to(ROOT))
         for path in (ROOT / "labels/demonstration").glob("*.py")
