@@ -47,7 +47,9 @@ def _rings(area: ReferenceArea) -> list[np.ndarray]:
 
 def cost(n_cells: int, n_filters: int) -> Cost:
     """CPU time, in proportion to the filters: what the newest chunks of cells took, or else an assumption."""
-    done = FeatureChunk.objects.exclude(sha256="").filter(cpu_s__isnull=False, feature_set__options__has_key="n_filters")
+    done = FeatureChunk.objects.exclude(sha256="").filter(
+        cpu_s__isnull=False, feature_set__options__has_key="n_filters"
+    )
     newest = done.order_by("-pk").values_list("n_cells", "cpu_s", "feature_set__options__n_filters")[:N_MEASURED]
     measured = [(cells, cpu_s, filters) for cells, cpu_s, filters in newest if filters]
     work = sum(cells * filters for cells, _, filters in measured)

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from predictions.views import cards, comparisons, feature_sets, retraining, runs, starting
+from predictions.views import cards, comparisons, feature_sets, maps, retraining, runs, starting
 
 app_name = "predictions"
 
@@ -30,4 +30,12 @@ urlpatterns = [
         feature_sets.feature_set_retry,
         name="feature_set_retry",
     ),
+    # the map of a run
+    path("p/<slug:project>/runs/<int:run>/tiles/<int:z>/<int:x>/<int:y>", maps.run_tile, name="run_tile"),
+    path(
+        "p/<slug:project>/runs/<int:run>/since/<int:other>/tiles/<int:z>/<int:x>/<int:y>",
+        maps.run_difference_tile,
+        name="run_difference_tile",
+    ),
+    path("p/<slug:project>/runs/<int:run>/map/<slug:form>/", maps.run_map_file, name="run_map_file"),
 ]

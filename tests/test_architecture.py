@@ -21,6 +21,17 @@ PURE = [
     "predictions/features_blocked.py",
     "predictions/features_compiled.py",
     "predictions/features_filters.py",
+    "predictions/metrics.py",
+    "predictions/bootstrap.py",
+    "predictions/quantities.py",
+    "predictions/blocks.py",
+    "predictions/validation.py",
+    "predictions/baselines.py",
+    "predictions/curves.py",
+    "predictions/strata.py",
+    "predictions/applicability.py",
+    "predictions/intensity.py",
+    "predictions/gains.py",
     *(
         str(path.relative_to(ROOT))
         for path in (ROOT / "labels/demonstration").glob("*.py")

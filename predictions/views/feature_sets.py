@@ -15,7 +15,6 @@ from labels.imagery.rights import Use
 from labels.models import ImagerySource, Project, ReferenceArea, Scene
 from labels.views.doors import in_project, said
 from predictions import feature_costs, featurizing
-from predictions.models import FeatureSet
 
 N_DATES = 60  # dates of one source to choose from, the newest
 NEWEST = ""
@@ -69,7 +68,9 @@ def feature_set_retry(request: HttpRequest, project: Project, feature_set: str) 
 
 
 class MakeForm(forms.Form):
-    imagery = forms.ChoiceField(label=_("Imagery"), help_text=_("Only sources with the right to train models are listed."))
+    imagery = forms.ChoiceField(
+        label=_("Imagery"), help_text=_("Only sources with the right to train models are listed.")
+    )
     area = forms.ModelChoiceField(
         label=_("Area"),
         queryset=ReferenceArea.objects.none(),

@@ -64,7 +64,9 @@ class StartForm(forms.Form):
         min_value=1,
         max_value=1_000_000,
         required=False,
-        help_text=_("The run says how many of the cells with mines that many visits would find. Empty: 1 % of the cells."),
+        help_text=_(
+            "The run says how many of the cells with mines that many visits would find. Empty: 1 % of the cells."
+        ),
     )
     size_km = forms.FloatField(
         label=_("Size of the blocks left out (km)"),
