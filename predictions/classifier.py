@@ -2,8 +2,8 @@
 
 Pure: NumPy and SciPy only (no Django, no scikit-learn).
 
-    groups = spatial_blocks(cells (n, 2), size_km=10)                 # (n,) int, 0 .. k-1
-    near = buffers(cells, groups, buffer_km=2)                        # k index arrays: rows near block b, not in it
+    groups, names = spatial_blocks(cells (n, 2), size_km=10)          # (n,) int, 0 .. k-1; names (k, 2)
+    near = block_buffers(cells, groups, buffer_km=2)                  # k index arrays: rows near block b, not in it
     model = RidgePath().fit(X, Y, sample_weight=w, blocks=groups, buffers=near, judged=mask)
     model.choice.scores                                               # (n, heads) out-of-block
     model.predict(X), model.out_of_group(groups, buffers)
@@ -18,7 +18,7 @@ import warnings
 
 import numpy as np
 
-from predictions.blocks import buffers, random_groups, spatial_blocks
+from predictions.blocks import block_buffers, index_blocks, random_groups, spatial_blocks
 from predictions.decomposition import Decomposition
 from predictions.leave_out import Buffers, Fold, LeaveOut, folds_of, path_scores
 from predictions.penalty import Choice, choose_penalty
@@ -30,7 +30,7 @@ __all__ = [
     "LeaveOut",
     "PenaltyAtEdge",
     "RidgePath",
-    "buffers",
+    "block_buffers",
     "choose_penalty",
     "default_penalties",
     "folds_of",
@@ -51,11 +51,6 @@ class PenaltyAtEdge(UserWarning):
 def default_penalties(n_rows: int) -> np.ndarray:
     """(15,) half a decade apart from 10^-2 to 10^5, in proportion to the rows fitted: 1 at 4,096 of them."""
     return np.logspace(-2, 5, 15) * (n_rows / 4096)
-
-
-def index_blocks(n: int, *, n_blocks: int = 20) -> np.ndarray:
-    """(n,) block of each row: runs of neighbouring rows, for rows that have no place."""
-    return (np.arange(n) * min(n_blocks, n)) // max(n, 1)
 
 
 def score_cells(features: np.ndarray, coefficients: np.ndarray, intercept: np.ndarray) -> np.ndarray:

@@ -4,8 +4,8 @@ Pure: NumPy and SciPy only.
 
 With residuals `e = sqrt(W) (y - fitted)` and leverages `H = sqrt(W) Z shrinkage Z' sqrt(W)`, the residuals of a fit
 without the rows S are `(I - H_SS)^-1 e_S` on S; what that fit says elsewhere is `fitted - Z shrinkage Z_S' sqrt(W_S)`
-times them. So the scores of the block B inside S are linear in e_S, by a matrix that no label enters: kept, it makes the
-whole validation after new labels two matrix products.
+times them. So the scores of the block B inside S are linear in e_S, by a matrix that no label enters: kept, it makes
+the whole validation after new labels two matrix products.
 """
 
 from __future__ import annotations

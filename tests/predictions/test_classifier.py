@@ -35,8 +35,8 @@ def refitted(X, y, weights, decomposition, penalty, out, rows):
 @pytest.mark.parametrize(("n", "p"), [(700, 60), (300, 500), (500, 8)])
 def test_leaving_blocks_and_buffers_out_equals_refits(n, p):
     X, y, weights, cells = frame(n, p)
-    blocks = classifier.spatial_blocks(cells)
-    near = classifier.buffers(cells, blocks)
+    blocks, _ = classifier.spatial_blocks(cells)
+    near = classifier.block_buffers(cells, blocks)
     decomposition = Decomposition.of(X, weights)
     found = path_scores(decomposition, y, PENALTIES, blocks, near)
     assert found.shape == (3, n, 2)
@@ -125,8 +125,8 @@ def test_rows_of_no_block_get_no_score_but_are_fitted():
 
 def test_new_labels_are_judged_from_what_was_kept_of_the_features():
     X, y, weights, cells = frame(700, 60)
-    blocks = classifier.spatial_blocks(cells)
-    near = classifier.buffers(cells, blocks)
+    blocks, _ = classifier.spatial_blocks(cells)
+    near = classifier.block_buffers(cells, blocks)
     model = RidgePath(PENALTIES, n_extensions=0, keep_bytes=2**28).fit(X, y, weights, blocks=blocks, buffers=near)
     assert not model.leave_out_.needs_rows(PENALTIES)
     changed = np.where(np.random.default_rng(1).random(y.shape) < 0.1, 1 - y, y)
@@ -243,9 +243,9 @@ def test_scores_of_left_out_groups_are_refits_at_a_penalty_nearby():
     X, y, weights, cells = frame(600, 30)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PenaltyAtEdge)
-        model = RidgePath().fit(X, y, weights, blocks=classifier.spatial_blocks(cells))
+        model = RidgePath().fit(X, y, weights, blocks=classifier.spatial_blocks(cells)[0])
     groups = np.where(cells[:, 0] < 0, 0, np.where(cells[:, 0] < 15, 1, -1))
-    near = classifier.buffers(cells, groups)
+    near = classifier.block_buffers(cells, groups)
     near = near[-2:]  # of the groups 0 and 1
     found = model.out_of_group(groups, near)
     assert np.isnan(found[groups < 0]).all()
