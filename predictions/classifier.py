@@ -91,6 +91,8 @@ class RidgePath:
         How often the path may be extended, four steps each, where the best penalty lies at its end.
     keep_bytes : int
         Room for what makes the next `refit` take no rows: see `LeaveOut`.
+    report : callable, optional
+        Told (blocks done, blocks) while blocks are left out; may raise to stop.
 
     Attributes
     ----------
@@ -99,11 +101,12 @@ class RidgePath:
     decomposition_ : Decomposition; leave_out_ : LeaveOut
     """
 
-    def __init__(self, penalties=None, criterion="auto", n_extensions=3, keep_bytes=0):
+    def __init__(self, penalties=None, criterion="auto", n_extensions=3, keep_bytes=0, report=None):
         self.penalties = penalties
         self.criterion = criterion
         self.n_extensions = n_extensions
         self.keep_bytes = keep_bytes
+        self.report = report
 
     def get_params(self, deep: bool = True) -> dict:
         return {
@@ -151,7 +154,7 @@ class RidgePath:
             weights = weights / weights[weights > 0].mean()
         blocks = index_blocks(len(X)) if blocks is None else blocks
         self.decomposition_ = Decomposition.of(X, weights)
-        self.leave_out_ = LeaveOut(self.decomposition_, blocks, buffers, keep_bytes=self.keep_bytes)
+        self.leave_out_ = self._leave_out(blocks, buffers, self.keep_bytes)
         return self.refit(y, blocks=blocks, judged=judged, judged_weight=judged_weight)
 
     def refit(
@@ -195,9 +198,13 @@ class RidgePath:
         near = self.choice_.penalty
         penalties = self.choice_.penalties
         penalties = penalties[(penalties >= near.min() / 10.01) & (penalties <= near.max() * 10.01)]
-        leave_out = LeaveOut(self.decomposition_, groups, buffers)
+        leave_out = self._leave_out(groups, buffers, 0)
         scores = leave_out.scores(self.y_, penalties, self._moments, self._features)
         return self._choose(scores, penalties, groups).scores
+
+    def _leave_out(self, blocks: np.ndarray, buffers: Buffers, keep_bytes: int) -> LeaveOut:
+        report = self.report or (lambda n_done, n_total: None)
+        return LeaveOut(self.decomposition_, blocks, buffers, keep_bytes=keep_bytes, report=report)
 
     def _choose(self, scores: np.ndarray, penalties: np.ndarray, blocks: np.ndarray) -> Choice:
         return choose_penalty(
