@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
-from predictions.blocks import CELL_KM, places_km
+from predictions.blocks import CELL_DEG, KM_PER_DEG
 
 # Beside labels of the cell itself, which never are out of group, half a cell is as near as two places come.
-_NEAREST_KM = CELL_KM / 2
+_NEAREST_KM = CELL_DEG * KM_PER_DEG / 2
 
 
 def prevalence(y: ArrayLike, weights: ArrayLike, groups: ArrayLike, buffers: list[NDArray]) -> NDArray:
@@ -129,6 +129,18 @@ def held_out(groups: ArrayLike, buffers: list[NDArray]) -> Iterator[tuple[NDArra
     for name, buffer in zip(names, buffers, strict=True):
         inside = np.flatnonzero(groups == name)
         yield inside, np.concatenate([inside, np.asarray(buffer, dtype=int)])
+
+
+def places_km(cells: ArrayLike) -> NDArray:
+    """Middles of grid cells (column, row), shape (n, 2), as x, y in km on the sinusoidal projection.
+
+    Centred on the cells' mean longitude: distances of some kilometres are right to 1 % within 10 degrees of it.
+    """
+    middles = (np.asarray(cells, dtype=float).reshape(-1, 2) + 0.5) * CELL_DEG
+    if not len(middles):
+        return middles
+    east = (middles[:, 0] - middles[:, 0].mean()) * np.cos(np.radians(middles[:, 1]))
+    return np.column_stack([east, middles[:, 1]]) * KM_PER_DEG
 
 
 def _standardised(colours: NDArray) -> tuple[NDArray, NDArray]:

@@ -139,6 +139,19 @@ def summary(
     )
 
 
+def absent(reason: str, *, y: ArrayLike = (), budget: float | None = None, k: int = 0) -> Metrics:
+    """The figures of a ranking that does not exist, and why."""
+    y = np.asarray(y, dtype=float)
+    return Metrics(
+        **{name: missing(len(y), reason) for name in NAMES},
+        budget=round(budget or 0),
+        k=int(k),
+        n=len(y),
+        n_positive=int(y.sum()),
+        prevalence=None,
+    )
+
+
 def _figures(y, scores, weights, probabilities, budget, k, resamples: Resamples) -> dict[str, Quantity]:
     if not len(y) or weights.sum() <= 0:
         return {name: missing(len(y), NOTHING_JUDGED) for name in NAMES}

@@ -33,6 +33,12 @@ PURE = [
     "predictions/applicability.py",
     "predictions/intensity.py",
     "predictions/gains.py",
+    "predictions/rasters.py",
+    "predictions/classifier.py",
+    "predictions/decomposition.py",
+    "predictions/leave_out.py",
+    "predictions/penalty.py",
+    "predictions/calibration.py",
     *(
         str(path.relative_to(ROOT))
         for path in (ROOT / "labels/demonstration").glob("*.py")
