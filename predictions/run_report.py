@@ -130,8 +130,7 @@ class RunReport:
         self.quoted: Rung | None = quoted(self.ladder)
         self.gain = _gain(self.figures.get("gain", {}))
         self.reliability = _reliability(self.figures.get("reliability", {}))
-        totals = self.figures.get("totals", {})
-        self.n_cells, self.share = Quantity.of(totals.get("n_cells")), Quantity.of(totals.get("share"))
+        self.share = Quantity.of(self.figures.get("totals", {}).get("share"))
 
     @property
     def regions(self) -> Rung | None:

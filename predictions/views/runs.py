@@ -8,7 +8,7 @@ from labels import jobs
 from labels.errors import LabelsError
 from labels.models import Project
 from labels.views.doors import in_project, said
-from predictions import readiness, run_charts, run_report, training
+from predictions import map_panel, readiness, run_charts, run_report, training
 from predictions.models import TrainingRun
 from predictions.views.scores_seen import warned_of_scores
 
@@ -62,6 +62,7 @@ def _finished(request: HttpRequest, project: Project, found: TrainingRun) -> Htt
         "points": run_charts.reliability_points(report.reliability),
         "steps": run_charts.steps(report.gain),
         "left_out": named_sources(project, report.left_out),
+        "map": map_panel.panel(found, request.user),
         "before": _done(project).filter(number__lt=found.number).first(),
     }
     return render(request, "predictions/run.html", context)
