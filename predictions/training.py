@@ -1,14 +1,13 @@
 """Training runs: asked for by a person or the rule, done as a job, one of them chosen as current by a person.
 
-The job of kind TRAIN gathers labels, reads features, fits along the path of penalties, judges, maps and publishes. Files
-are whole or absent and the same inputs give the same bytes, so a run that was killed is done again from the start and
-ends in what it would have ended in; its row is written once, at the end, in one transaction.
+The job of kind TRAIN gathers labels, reads features, fits along the path of penalties, judges, maps and publishes.
+Files are whole or absent and the same inputs give the same bytes, so a run that was killed is done again from the start
+and ends in what it would have ended in; its row is written once, at the end, in one transaction.
 """
 
 import hashlib
 import json
 import platform
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +19,6 @@ from django.db.models import Max
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_noop
 
 from labels import access, jobs
 from labels.errors import BadInput, Conflict, NotAllowed
@@ -50,6 +48,7 @@ OPTIONS = {
     "seed": 0,
     "purpose": "",
     "background_ratio": 3.0,
+    "error_rates_from": "",  # of made-up registers: where their error rates come from
 }
 # What a run's bytes follow from, beside its inputs.
 CODE = (
@@ -58,16 +57,6 @@ CODE = (
     "ranking", "storage", "strata", "training", "validation",
 )  # fmt: skip
 SCORED_AT_ONCE = 50_000
-# Stages, in order; shown in the language of who asked.
-STAGES = (
-    gettext_noop("gathering labels"),
-    gettext_noop("reading features"),
-    gettext_noop("fitting along the path of penalties"),
-    gettext_noop("judging"),
-    gettext_noop("scoring all cells"),
-    gettext_noop("drawing the map"),
-)
-
 
 # ---- asking ----
 
@@ -151,7 +140,7 @@ def checked_options(options: dict) -> dict:
 
 
 def _is_fit(name: str, value) -> bool:
-    if name == "purpose":
+    if name in ("purpose", "error_rates_from"):
         return isinstance(value, str)
     if name == "penalties":
         rising = isinstance(value, list) and len(value) > 1 and all(isinstance(each, int | float) for each in value)
@@ -212,7 +201,7 @@ def train(running: RunningJob) -> dict:
     fit = _fitted(running, material, problem)
     clock.lap("fit")
     scores, applicability = _scored(running, material, fit)
-    clock.lap("map")
+    clock.lap("scores")
     running.begin(_("judging"))
     figures = _figures(running, material, fit, scores, applicability)
     clock.lap("validation")
@@ -220,7 +209,7 @@ def train(running: RunningJob) -> dict:
     content_sha256 = _write_files(material, fit, scores, applicability)
     threshold = judging.threshold_of(mapping.Scores(**scores).shown, problem.budget)
     mapping.write_map(run, threshold=threshold, still_mine=lambda: running.progress(0))
-    clock.lap("files")
+    clock.lap("map")
     figures |= {"durations_s": clock.durations, "versions": _versions()}
     _publish(running, material, figures, content_sha256)
     return _result(run)
@@ -287,8 +276,9 @@ def _check_labels(material: _Material) -> None:
     if not (status == Status.POSITIVE).any():
         raise BadInput(
             _(
-                "Nothing to learn: none of the %(n)d grid cells with features holds a marked artisanal mine that models "
-                "may be trained on. Judge more units, or look at the rights of the imagery and at the features' area."
+                "Nothing to learn: none of the %(n)d grid cells with features holds a marked artisanal mine that "
+                "models may be trained on. Judge more units, or look at the rights of the imagery and at the "
+                "features' area."
             )
             % {"n": len(frame.cells)}
         )
@@ -303,8 +293,8 @@ def _problem(material: _Material) -> Problem:
     if blocks.max() < 1:
         raise BadInput(
             _(
-                "All labels lie within one block of %(size)g km: nothing could be left out to judge the model by. Choose "
-                "smaller blocks, or wait for labels from elsewhere."
+                "All labels lie within one block of %(size)g km: nothing could be left out to judge the model by. "
+                "Choose smaller blocks, or wait for labels from elsewhere."
             )
             % {"size": options["size_km"]}
         )
@@ -410,6 +400,7 @@ def _figures(running: RunningJob, material: _Material, fit: Judged, scores: dict
         shown=mapping.Scores(**scores).shown,
         levels={name: frame.stratum(name, rows) for name in frame.strata},
         steps={name: step[rows] for name, step in frame.steps.items()},
+        error_rates_from=material.options["error_rates_from"],
         report=running.progress,
     )
     return {
@@ -529,11 +520,8 @@ def _totals(run: TrainingRun, n_mapped: int) -> dict:
         return {}
     n, reason = total.n_searched, total.reason
     share = quantity(total.share, total.low, total.high, n=n, reason=reason)
-    as_cells: Callable = lambda each: None if each is None else each * total.n_cells  # noqa: E731
-    return {
-        "n_cells": quantity(*map(as_cells, (total.share, total.low, total.high)), n=n, reason=reason),
-        "share": share,
-    }
+    cells = (None if each is None else each * total.n_cells for each in (total.share, total.low, total.high))
+    return {"n_cells": quantity(*cells, n=n, reason=reason), "share": share}
 
 
 # ---- the current run ----
