@@ -289,10 +289,11 @@ def call_helpers(feature_set: FeatureSet, token: int) -> None:
     """A message for each worker that could help. One helper does one chunk and then calls the next in its place, so
     that whatever else people ask of a worker waits for one chunk at most."""
     for _helper in range(min(n_left(feature_set) - 1, MOST_HELPERS)):
-        call_helper(feature_set.pk, token)
+        if not call_helper(feature_set.pk, token):
+            break
 
 
-def call_helper(feature_set_id: int, token: int) -> None:
+def call_helper(feature_set_id: int, token: int) -> bool:
     from predictions.tasks import help_with_features  # the task imports this module
 
     try:

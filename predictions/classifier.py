@@ -2,8 +2,8 @@
 
 Pure: NumPy and SciPy only (no Django, no scikit-learn).
 
-    groups = spatial_blocks(cells (n, 2), size_km=10)                 # (n,) int, 0 .. k-1
-    near = buffers(cells, groups, buffer_km=2)                        # k index arrays: rows near block b, not in it
+    groups, names = spatial_blocks(cells (n, 2), size_km=10)          # (n,) int, 0 .. k-1; names (k, 2)
+    near = block_buffers(cells, groups, buffer_km=2)                  # k index arrays: rows near block b, not in it
     model = RidgePath().fit(X, Y, sample_weight=w, blocks=groups, buffers=near, judged=mask)
     model.choice.scores                                               # (n, heads) out-of-block
     model.predict(X), model.out_of_group(groups, buffers)
@@ -18,7 +18,7 @@ import warnings
 
 import numpy as np
 
-from predictions.blocks import buffers, random_groups, spatial_blocks
+from predictions.blocks import block_buffers, index_blocks, random_groups, spatial_blocks
 from predictions.decomposition import Decomposition
 from predictions.leave_out import Buffers, Fold, LeaveOut, folds_of, path_scores
 from predictions.penalty import Choice, choose_penalty
@@ -30,7 +30,7 @@ __all__ = [
     "LeaveOut",
     "PenaltyAtEdge",
     "RidgePath",
-    "buffers",
+    "block_buffers",
     "choose_penalty",
     "default_penalties",
     "folds_of",
@@ -51,11 +51,6 @@ class PenaltyAtEdge(UserWarning):
 def default_penalties(n_rows: int) -> np.ndarray:
     """(15,) half a decade apart from 10^-2 to 10^5, in proportion to the rows fitted: 1 at 4,096 of them."""
     return np.logspace(-2, 5, 15) * (n_rows / 4096)
-
-
-def index_blocks(n: int, *, n_blocks: int = 20) -> np.ndarray:
-    """(n,) block of each row: runs of neighbouring rows, for rows that have no place."""
-    return (np.arange(n) * min(n_blocks, n)) // max(n, 1)
 
 
 def score_cells(features: np.ndarray, coefficients: np.ndarray, intercept: np.ndarray) -> np.ndarray:
@@ -96,6 +91,8 @@ class RidgePath:
         How often the path may be extended, four steps each, where the best penalty lies at its end.
     keep_bytes : int
         Room for what makes the next `refit` take no rows: see `LeaveOut`.
+    report : callable, optional
+        Told (blocks done, blocks) while blocks are left out; may raise to stop.
 
     Attributes
     ----------
@@ -104,14 +101,17 @@ class RidgePath:
     decomposition_ : Decomposition; leave_out_ : LeaveOut
     """
 
-    def __init__(self, penalties=None, criterion="auto", n_extensions=3, keep_bytes=0):
+    def __init__(self, penalties=None, criterion="auto", n_extensions=3, keep_bytes=0, report=None):
         self.penalties = penalties
         self.criterion = criterion
         self.n_extensions = n_extensions
         self.keep_bytes = keep_bytes
+        self.report = report
 
     def get_params(self, deep: bool = True) -> dict:
-        return {name: getattr(self, name) for name in inspect.signature(type(self).__init__).parameters if name != "self"}
+        return {
+            name: getattr(self, name) for name in inspect.signature(type(self).__init__).parameters if name != "self"
+        }
 
     def set_params(self, **params) -> RidgePath:
         for name, value in params.items():
@@ -154,7 +154,7 @@ class RidgePath:
             weights = weights / weights[weights > 0].mean()
         blocks = index_blocks(len(X)) if blocks is None else blocks
         self.decomposition_ = Decomposition.of(X, weights)
-        self.leave_out_ = LeaveOut(self.decomposition_, blocks, buffers, keep_bytes=self.keep_bytes)
+        self.leave_out_ = self._leave_out(blocks, buffers, self.keep_bytes)
         return self.refit(y, blocks=blocks, judged=judged, judged_weight=judged_weight)
 
     def refit(
@@ -168,8 +168,8 @@ class RidgePath:
     ) -> RidgePath:
         """New labels on the same rows, weights and blocks: coefficients, choice and out-of-block scores again.
 
-        With the operators of an earlier fit kept (`keep_bytes`) no row is decomposed or left out anew. `features`, of the
-        frame, are needed where the decomposition came without its rows.
+        With the operators of an earlier fit kept (`keep_bytes`) no row is decomposed or left out anew. `features`, of
+        the frame, are needed where the decomposition came without its rows.
         """
         self.y_ = _as_columns(y)
         self.blocks_ = np.asarray(blocks)
@@ -192,12 +192,19 @@ class RidgePath:
 
         The penalty is chosen for each group from the others, among those within a decade of the fit's own.
         """
+        groups = np.asarray(groups)
+        names = np.unique(groups[groups >= 0])  # the buffers follow them in this order
+        groups = np.where(groups >= 0, np.searchsorted(names, groups), -1)
         near = self.choice_.penalty
         penalties = self.choice_.penalties
         penalties = penalties[(penalties >= near.min() / 10.01) & (penalties <= near.max() * 10.01)]
-        leave_out = LeaveOut(self.decomposition_, groups, buffers)
+        leave_out = self._leave_out(groups, buffers, 0)
         scores = leave_out.scores(self.y_, penalties, self._moments, self._features)
         return self._choose(scores, penalties, groups).scores
+
+    def _leave_out(self, blocks: np.ndarray, buffers: Buffers, keep_bytes: int) -> LeaveOut:
+        report = self.report or (lambda n_done, n_total: None)
+        return LeaveOut(self.decomposition_, blocks, buffers, keep_bytes=keep_bytes, report=report)
 
     def _choose(self, scores: np.ndarray, penalties: np.ndarray, blocks: np.ndarray) -> Choice:
         return choose_penalty(
@@ -229,7 +236,9 @@ class RidgePath:
             penalties = np.concatenate([penalties, more])[order]
             choice = self._choose(scores, penalties, self.blocks_)
         if choice.at_edge.any() and len(penalties) > 1:
-            warnings.warn(f"the best penalty lies at the end of the path: {choice.penalty}", PenaltyAtEdge, stacklevel=3)
+            warnings.warn(
+                f"the best penalty lies at the end of the path: {choice.penalty}", PenaltyAtEdge, stacklevel=3
+            )
         return choice
 
     def _beyond(self, choice: Choice) -> np.ndarray:

@@ -115,8 +115,8 @@ class Decomposition:
     ) -> np.ndarray:
         """(n_penalties, n, heads): sqrt(weight) times target less fitted; 0 in rows of weight 0.
 
-        Where the directions are a basis of all fitted rows, targets are sums over them too, and residuals as small as the
-        penalty are computed without subtracting what is nearly equal.
+        Where the directions are a basis of all fitted rows, targets are sums over them too, and residuals as small as
+        the penalty are computed without subtracting what is nearly equal.
         """
         roots = np.sqrt(self.weights)[:, None]
         if not self.is_complete:
@@ -147,7 +147,7 @@ class Decomposition:
         return np.ascontiguousarray(scores.reshape(self.n_rows, len(factors), -1).transpose(1, 0, 2))
 
     def coefficients(self, moments: np.ndarray, penalty: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Coefficients (p, heads) of unstandardised columns, and intercepts (heads,), at each head's penalty (heads,)."""
+        """Coefficients (p, heads) of unstandardised columns and intercepts (heads,), at penalties (heads,)."""
         shrunk = np.stack([self.shrinkage(each) * moments[:, head] for head, each in enumerate(penalty)], axis=1)
         coefficients = (self.vectors @ shrunk[1:]) / self.scale[:, None]
         return coefficients, shrunk[0] - self.mean @ coefficients

@@ -3,9 +3,9 @@
 Pure: NumPy and SciPy only.
 
 With residuals `e = sqrt(W) (y - fitted)` and leverages `H = sqrt(W) Z shrinkage Z' sqrt(W)`, the residuals of a fit
-without the rows S are `(I - H_SS)^-1 e_S` on S; what that fit says elsewhere is `fitted - Z shrinkage Z_S' sqrt(W_S)` times
-them. So the scores of the block B inside S are linear in e_S, by a matrix that no label enters: kept, it makes the whole
-validation after new labels two matrix products.
+without the rows S are `(I - H_SS)^-1 e_S` on S; what that fit says elsewhere is `fitted - Z shrinkage Z_S' sqrt(W_S)`
+times them. So the scores of the block B inside S are linear in e_S, by a matrix that no label enters: kept, it makes
+the whole validation after new labels two matrix products.
 """
 
 from __future__ import annotations
@@ -66,6 +66,8 @@ class LeaveOut:
     operators : dict, optional
         Of a penalty: the operators of all blocks, one after the other, flat; as another `LeaveOut` of the same
         decomposition, blocks and buffers kept them.
+    report : callable, optional
+        Told the blocks done and their number as `scores` goes on; may raise to stop it.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class LeaveOut:
         *,
         keep_bytes: int = 0,
         operators: dict[float, np.ndarray] | None = None,
+        report: Callable[[int, int], None] = lambda n_done, n_total: None,
     ):
         if np.shape(blocks) != (decomposition.n_rows,):
             raise ValueError(f"one block for each of the {decomposition.n_rows} rows is needed, not {np.shape(blocks)}")
@@ -83,6 +86,7 @@ class LeaveOut:
         self.folds = folds_of(blocks, buffers, decomposition.weights)
         self.n_fitted = int((decomposition.weights > 0).sum())
         self.keep_bytes = keep_bytes
+        self.report = report
         self.operators = dict(operators or {})
         self._places = self._placed()
 
@@ -120,7 +124,8 @@ class LeaveOut:
         residuals = self.decomposition.residuals(targets, fitted, moments, penalties, features)
         scores = np.full(fitted.shape, np.nan)
         known, new = self._room_for(penalties)
-        for fold, place in self._folds():
+        for n_done, (fold, place) in enumerate(self._folds()):
+            self.report(n_done, len(self.folds))
             if not len(fold.kept) or not self._has_rest(fold):
                 continue
             if place is None:
@@ -218,8 +223,8 @@ def path_scores(
 ) -> np.ndarray:
     """(n_penalties, n, heads) float64: exact out-of-block scores of ridge at each penalty; see `LeaveOut`.
 
-    `targets` is (n, heads), `blocks` (n,) of 0 .. k-1, `buffers` k index arrays or a function from a block to one. Columns
-    keep the means and scales of the whole frame in every fold, as they keep no label.
+    `targets` is (n, heads), `blocks` (n,) of 0 .. k-1, `buffers` k index arrays or a function from a block to one.
+    Columns keep the means and scales of the whole frame in every fold, as they keep no label.
     """
     penalties = np.atleast_1d(np.asarray(penalties, dtype=np.float64))
     moments = decomposition.moments(targets)

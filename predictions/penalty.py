@@ -63,8 +63,8 @@ def choose_penalty(
     Notes
     -----
     Without a judged row of either class for a head, its criterion is squared loss over all rows with a weight. Of equal
-    losses the larger penalty wins. For a block the fits that are compared have seen that block's labels, in the rows left
-    in; only the comparison has not (the usual pooled approximation of nesting).
+    losses the larger penalty wins. For a block, the fits of other blocks that are compared have seen its labels;
+    only the comparison has not (pooled, without fits within fits).
     """
     penalties = np.asarray(penalties, dtype=np.float64)
     if (np.diff(penalties) <= 0).any():
@@ -136,24 +136,31 @@ def _ranking_losses(scores, targets, weights, blocks, n_blocks) -> tuple[np.ndar
 
 
 def _precisions_without(scores, targets, weights, blocks, present) -> np.ndarray:
-    """(1 + len(present),) weighted average precision of all rows, then without each of these blocks; nan unscored."""
+    """(1 + len(present),) weighted average precision of all rows, then without each of these blocks; nan unscored.
+
+    The mean, over positives, of the precision down to the last row of the same score. What a block adds to the rows above
+    a positive is looked up among the block's own rows, so a block costs its positives and no pass over all rows.
+    """
     if not np.isfinite(scores).all():
         return np.full(1 + len(present), np.nan)
     order = np.argsort(-scores, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)  # of rows of equal score
+    is_end = np.append(np.diff(scores[order]) != 0, True)
+    ends = np.flatnonzero(is_end)[np.cumsum(is_end) - is_end]  # of each row: the last one of its score
     mass, hits, blocks = weights[order], (weights * (targets == 1))[order], blocks[order]
-    found = [_average_precision(mass, hits, ends)]
-    for block in present:
-        other = blocks != block
-        found.append(_average_precision(mass * other, hits * other, ends))
-    return np.array(found)
+    positives = np.flatnonzero(hits > 0)
+    at, gains, of_block = ends[positives], hits[positives], blocks[positives]
+    above, found = np.cumsum(mass)[at], np.cumsum(hits)[at]
+    precisions = [_mean_precision(gains, found, above)]
+    rows_of = np.split(np.argsort(blocks, kind="stable"), np.flatnonzero(np.diff(np.sort(blocks))) + 1)
+    for block, rows in zip(present, rows_of, strict=True):
+        reached = np.searchsorted(rows, at, side="right")
+        less_above, less_found = (np.concatenate([[0.0], np.cumsum(each[rows])])[reached] for each in (mass, hits))
+        precisions.append(
+            _mean_precision(np.where(of_block == block, 0.0, gains), found - less_found, above - less_above)
+        )
+    return np.array(precisions)
 
 
-def _average_precision(mass: np.ndarray, hits: np.ndarray, ends: np.ndarray) -> float:
-    above, found = np.cumsum(mass)[ends], np.cumsum(hits)[ends]
-    if found[-1] <= 0:
-        return np.nan
-    steps = np.diff(found, prepend=0.0)
-    with np.errstate(invalid="ignore"):
-        precision = np.where(above > 0, found / np.where(above > 0, above, 1.0), 0.0)
-    return float(steps @ precision / found[-1])
+def _mean_precision(gains: np.ndarray, found: np.ndarray, above: np.ndarray) -> float:
+    kept = gains > 0
+    return float(gains[kept] @ (found[kept] / above[kept]) / gains[kept].sum()) if kept.any() else np.nan
