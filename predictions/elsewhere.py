@@ -15,7 +15,6 @@ from labels import access
 from labels.errors import BadInput, NotAllowed
 from labels.models import Project
 from predictions import storage, validation
-from predictions.calibration import Calibration
 from predictions.classifier import score_cells
 from predictions.models import FeatureSet, TrainingRun
 
@@ -50,7 +49,11 @@ def runs_for(user, project: Project) -> list[TrainingRun]:
         return []
     sets = [each for each in project.feature_sets.exclude(content_sha256="")]
     others = access.projects_of(user).exclude(pk=project.pk)
-    runs = TrainingRun.objects.filter(project__in=others).exclude(content_sha256="").select_related("feature_set", "project")
+    runs = (
+        TrainingRun.objects.filter(project__in=others)
+        .exclude(content_sha256="")
+        .select_related("feature_set", "project")
+    )
     return [
         run
         for run in runs.defer("figures").order_by("-finished_at", "-pk")
@@ -117,9 +120,7 @@ def judge(run: TrainingRun, problem: validation.Problem, features: NDArray[np.fl
     chances = None if is_ranking_only else _calibrated_here(found, problem, sampled)
     # Out of 0 to 1 on purpose: a raw score of the other country must not be taken for a probability of this one.
     ranked = found if chances is not None else found + 2
-    rungs = validation.elsewhere(
-        problem, ranked, project=run.project.slug, run=run.number, probabilities=chances
-    )
+    rungs = validation.elsewhere(problem, ranked, project=run.project.slug, run=run.number, probabilities=chances)
     return Judgement(
         rungs=rungs,
         is_ranking_only=is_ranking_only,
