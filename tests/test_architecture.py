@@ -17,6 +17,10 @@ PURE = [
     "labels/agreement.py",
     "labels/rules.py",
     "labels/local_plane.py",
+    "predictions/features.py",
+    "predictions/features_blocked.py",
+    "predictions/features_compiled.py",
+    "predictions/features_filters.py",
     "predictions/metrics.py",
     "predictions/ranking.py",
     "predictions/bootstrap.py",
@@ -29,6 +33,14 @@ PURE = [
     "predictions/applicability.py",
     "predictions/intensity.py",
     "predictions/gains.py",
+    "predictions/rasters.py",
+    "predictions/classifier.py",
+    "predictions/decomposition.py",
+    "predictions/leave_out.py",
+    "predictions/penalty.py",
+    "predictions/calibration.py",
+    "predictions/fitting.py",
+    "predictions/judging.py",
     *(
         str(path.relative_to(ROOT))
         for path in (ROOT / "labels/demonstration").glob("*.py")
@@ -85,10 +97,10 @@ def test_models_know_nothing_above_them():
         assert not any(within(name, other) for name in imports(path) for other in above), path
 
 
-def test_two_files_touch_the_map_library():
-    """One for judging imagery, one for records on a map of areas."""
+def test_three_files_touch_the_map_library():
+    """One for judging imagery, one for records on a map of areas, one for the map of a training run."""
     users = {path.name for path in (ROOT / "static/js").glob("*.js") if "window.L" in path.read_text()}
-    assert users == {"paired-maps.js", "records-map.js"}
+    assert users == {"paired-maps.js", "records-map.js", "run-map.js"}
 
 
 def test_pages_build_no_html_from_strings():
