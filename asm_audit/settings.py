@@ -241,6 +241,8 @@ PROVIDER_THREADS = env.number("PROVIDER_THREADS", 3)
 LEASE_S = env.number("LEASE_S", 600)
 # Seconds without a heartbeat after which a running job is sent again.
 JOB_SILENCE_S = env.number("JOB_SILENCE_S", 90)
+# Seconds that a chunk of features stays with the worker that took it, which puts them off while it works.
+CHUNK_LEASE_S = env.number("CHUNK_LEASE_S", 60)
 
 LEAFLET_CONFIG = {"TILES": [], "ATTRIBUTION_PREFIX": "", "SCALE": None, "MINIMAP": False, "RESET_VIEW": False}
 

@@ -8,6 +8,7 @@ from labels.api import api
 urlpatterns = [
     path("", include("labels.urls")),
     path("", include("labels.urls_accounts")),
+    path("", include("predictions.urls")),
     path("api/", api.urls),
     path("language/", login_not_required(set_language), name="set_language"),
     path("admin/", admin.site.urls),

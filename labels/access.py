@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from axes.handlers.database import AxesDatabaseHandler
 from django.core.exceptions import PermissionDenied
+from django.db import connection
 from django.db.models import OuterRef, QuerySet, Subquery, Sum
 from django.http import Http404
 from django.shortcuts import get_object_or_404
@@ -113,6 +114,23 @@ def expose(user, units: Iterable, what: str) -> None:
     Exposure.objects.bulk_create(
         (Exposure(unit_id=unit_id, user=user, what=what) for unit_id in units), ignore_conflicts=True, batch_size=5000
     )
+
+
+EXPOSE_PROJECT = """
+INSERT INTO labels_exposure (unit_id, user_id, what, at)
+SELECT unit.id, %(user)s, %(what)s, now()
+FROM labels_sampleunit unit JOIN labels_audit audit ON audit.id = unit.audit_id
+WHERE audit.project_id = %(project)s
+  AND NOT EXISTS (SELECT FROM labels_exposure seen WHERE seen.unit_id = unit.id AND seen.user_id = %(user)s)
+ON CONFLICT DO NOTHING
+"""
+
+
+def expose_project(user, project: Project, what: str) -> int:
+    """`expose` for every unit of a project, in one statement; returns how many were new to the person."""
+    with connection.cursor() as cursor:
+        cursor.execute(EXPOSE_PROJECT, {"user": user.pk, "project": project.pk, "what": what})
+        return cursor.rowcount
 
 
 def login_failure_limit(request, credentials) -> int:

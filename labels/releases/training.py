@@ -7,9 +7,10 @@ from datetime import date
 
 from labels.imagery import rights
 from labels.imagery.rights import Lack, Use
-from labels.models import Release
+from labels.models import Project, Release
 from labels.releases.gathering import RESTS_ON
 from labels.releases.making import read_snapshot
+from labels.releases.snapshot import Snapshot
 
 
 @dataclass
@@ -28,11 +29,15 @@ def trainable(release: Release, *, purpose: str | None = None, on: date | None =
 
     A row's imagery has the right when, of each review behind it, one image has it: then and now.
     """
-    sources = release.project.imagery_sources.select_related("project")
     wanted = release.purpose if purpose is None else purpose
-    lacks = {source.slug: rights.lacking(source, Use.TRAIN, on=on, purpose=wanted) for source in sources}
-    snapshot, counts = read_snapshot(release), Counter()
-    found = Trainable()
+    return trainable_rows(read_snapshot(release), release.project, purpose=wanted, on=on)
+
+
+def trainable_rows(snapshot: Snapshot, project: Project, *, purpose: str = "", on: date | None = None) -> Trainable:
+    """The same of labels that nobody released yet (gathering.gather)."""
+    sources = project.imagery_sources.select_related("project")
+    lacks = {source.slug: rights.lacking(source, Use.TRAIN, on=on, purpose=purpose) for source in sources}
+    counts, found = Counter(), Trainable()
     found.labels = _kept(snapshot.labels, lacks, lambda source, lack: counts.update([(source, lack, "n_labels")]))
     found.cells = _kept(snapshot.cells, lacks, lambda source, lack: counts.update([(source, lack, "n_cells")]))
     found.n_labels_left_out = len(snapshot.labels) - len(found.labels)

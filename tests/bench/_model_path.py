@@ -1,4 +1,4 @@
-"""The penalty path with blocks left out, beside scikit-learn's refits; its memory, new labels, and scoring a country."""
+"""The penalty path with blocks left out, beside scikit-learn's refits; its memory, new labels, scoring a country."""
 
 import json
 import os

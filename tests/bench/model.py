@@ -1,4 +1,4 @@
-"""The embedded model: features beside torchgeo's, the penalty path beside scikit-learn's refits, scoring, what auditing buys.
+"""The embedded model: features beside torchgeo's, penalties beside scikit-learn's refits, scoring, what auditing buys.
 
 ./dev bench model [--rounds N] [--only features,path,memory,scoring,gain] [--json]
 

@@ -1,0 +1,27 @@
+"""Why a figure of a run is not given: keys kept in the figures, and the sentence a page says for each."""
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+SENTENCES: dict[str, Promise] = {
+    "too_few": _("Too few cells with and without mines were judged to say this."),
+    "no_positives": _("No judged cell holds a mine."),
+    "no_negatives": _("No judged cell was searched and found clear."),
+    "no_sample": _("No grid cells were drawn at random and searched: this needs a probability sample of cells."),
+    "too_few_blocks": _("The judged cells lie in too few blocks for an interval."),
+    "too_few_groups": _("The judged cells lie in one area only: there is none to leave out."),
+    "no_regions": _("The project has no admin areas to leave out one by one."),
+    "no_imagery": _("No imagery covers these cells."),
+    "no_raw_labels": _("The register's records are not at hand as published."),
+    "no_variation": _("Every judged cell has the same score."),
+    "penalty_at_edge": _(
+        "The best penalty lies at the end of the path: the model may gain from more or other features."
+    ),
+    "no_heads": _("No commercial mine is marked or known, so this head would be the same as the first."),
+    "not_computed": _("This was not computed in this run."),
+}
+
+
+def sentence(key: str) -> str:
+    """The sentence for a reason's key; the key itself where a newer version wrote one this version does not know."""
+    return str(SENTENCES.get(key, key))

@@ -1,0 +1,73 @@
+"""A figure of a run as people read it: never without its n and its interval, or else with the reason it has none."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from labels.reliability import SMALL_SAMPLE
+from labels.report_words import NO_BREAK, number
+from predictions.run_words import reason_words
+
+NONE = "–"
+
+
+@dataclass(frozen=True)
+class Quantity:
+    value: float | None  # None where it is undefined
+    low: float | None  # 95 % interval
+    high: float | None
+    n: int  # what it was computed from
+    reason: str = ""  # why it is undefined or without an interval, in words
+
+    @classmethod
+    def of(cls, stored: Mapping | None) -> "Quantity":
+        """From a run's figures; absent ones are undefined."""
+        if not stored:
+            return cls(None, None, None, 0, reason_words(""))
+        value, low, high = (stored.get(name) for name in ("value", "low", "high"))
+        reason = stored.get("reason", "")
+        return cls(value, low, high, int(stored.get("n") or 0), reason_words(reason) if reason or value is None else "")
+
+    @property
+    def is_defined(self) -> bool:
+        return self.value is not None
+
+    @property
+    def has_interval(self) -> bool:
+        return self.low is not None and self.high is not None
+
+    @property
+    def is_small(self) -> bool:
+        return self.n < SMALL_SAMPLE
+
+    # ---- in words ----
+
+    @property
+    def plain(self) -> str:
+        return plain(self.value)
+
+    @property
+    def plain_interval(self) -> str:
+        return between(plain(self.low), plain(self.high)) if self.has_interval else ""
+
+    @property
+    def percent(self) -> str:
+        return NONE if self.value is None else bare_percent(self.value) + NO_BREAK + "%"
+
+    @property
+    def percent_interval(self) -> str:
+        return f"{bare_percent(self.low)}–{bare_percent(self.high)}" if self.has_interval else ""
+
+
+def bare_percent(share: float) -> str:
+    """A percentage without its sign; below a tenth with a decimal, as prevalences lie there."""
+    value = share * 100
+    return number(value, 1 if 0 < abs(value) < 10 or 99 < value < 100 else 0)
+
+
+def plain(value: float | None, digits: int = 2) -> str:
+    return NONE if value is None else number(value, digits).replace("-", "−")
+
+
+def between(low: str, high: str) -> str:
+    """Two limits; beside a minus a dash would be misread."""
+    return f"{low} … {high}" if "−" in low + high else f"{low}–{high}"

@@ -1,0 +1,123 @@
+"""Training runs: the list, one run with its figures, and what people do with it."""
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from labels import jobs
+from labels.errors import LabelsError
+from labels.models import Project
+from labels.views.doors import in_project, said
+from predictions import map_panel, readiness, run_charts, run_report, totals_table, training
+from predictions.models import TrainingRun
+from predictions.views.scores_seen import warned_of_scores
+
+N_LISTED = 200
+
+
+def runs_of(project: Project):
+    return project.training_runs.select_related("feature_set", "release", "job", "made_by", "chosen_by")
+
+
+@require_safe
+@in_project("view_run")
+def runs(request: HttpRequest, project: Project) -> HttpResponse:
+    """The page, or for htmx only the table. No scores of places in it."""
+    found = list(runs_of(project)[:N_LISTED])
+    context = {
+        "runs": [{"run": run, "quoted": run_report.headline(run)} for run in found],
+        "running": any(run.job and not run.job.is_over for run in found),
+        "n_done": sum(run.is_done for run in found),
+    }
+    if request.htmx:
+        return render(request, "predictions/_runs.html", context)
+    if not any(run.is_done for run in found):
+        context["needs"] = readiness.needs(project)
+        context["is_ready"] = all(need.is_met for need in context["needs"])
+    return render(request, "predictions/runs.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@in_project("view_run")
+def run(request: HttpRequest, project: Project, run: int) -> HttpResponse:
+    """How far it is while it runs; its figures once it is done."""
+    found = get_object_or_404(runs_of(project).select_related("feature_set__source", "feature_set__area"), number=run)
+    return _finished(request, project, found) if found.is_done else _progress(request, found)
+
+
+def _progress(request: HttpRequest, found: TrainingRun) -> HttpResponse:
+    template = "predictions/_run_progress.html" if request.htmx else "predictions/run_progress.html"
+    return render(request, template, {"run": found, "job": found.job})
+
+
+@warned_of_scores
+def _finished(request: HttpRequest, project: Project, found: TrainingRun) -> HttpResponse:
+    if request.htmx:  # it was watched while it ran: show all of it now
+        return HttpResponse(headers={"HX-Refresh": "true"})
+    report = run_report.RunReport(found)
+    context = {
+        "run": found,
+        "report": report,
+        "ladder": run_charts.ladder(report.ladder),
+        "points": run_charts.reliability_points(report.reliability),
+        "steps": run_charts.steps(report.gain),
+        "left_out": named_sources(project, report.left_out),
+        "map": map_panel.panel(found, request.user),
+        "totals": totals_table.table(found),
+        "before": _done(project).filter(number__lt=found.number).first(),
+    }
+    return render(request, "predictions/run.html", context)
+
+
+def _done(project: Project):
+    return project.training_runs.exclude(content_sha256="").defer("figures")
+
+
+def named_sources(project: Project, left_out: list[dict]) -> list[dict]:
+    """The rows of what was left out, each with the name of its source."""
+    names = dict(project.imagery_sources.values_list("slug", "name")) if left_out else {}
+    return [each | {"name": names.get(each["source"], each["source"])} for each in left_out]
+
+
+@require_POST
+@in_project("choose_run")
+def run_choose(request: HttpRequest, project: Project, run: int) -> HttpResponse:
+    """Make it the run whose map the project goes by."""
+    found = get_object_or_404(project.training_runs, number=run)
+    try:
+        training.choose(found, request.user)
+    except LabelsError as error:
+        return said(request, error, "predictions:run", project.slug, run)
+    return redirect("predictions:run", project.slug, run)
+
+
+@require_POST
+@in_project("start_run")
+def run_cancel(request: HttpRequest, project: Project, run: int) -> HttpResponse:
+    found = get_object_or_404(project.training_runs.select_related("job"), number=run)
+    if found.job:
+        jobs.cancel(found.job)
+    return redirect("predictions:run", project.slug, run)
+
+
+@require_POST
+@in_project("start_run")
+def run_retry(request: HttpRequest, project: Project, run: int) -> HttpResponse:
+    """A new run with the same labels, features and options, in the name of who asks."""
+    failed = get_object_or_404(
+        project.training_runs.select_related("feature_set", "release"),
+        number=run,
+        content_sha256="",
+        job__state__in=["failed", "cancelled"],
+    )
+    try:
+        again = training.start_run(
+            project,
+            feature_set=failed.feature_set,
+            release=failed.release,
+            by=request.user,
+            options=failed.options,
+        )
+    except LabelsError as error:
+        return said(request, error, "predictions:run", project.slug, run)
+    return redirect("predictions:run", project.slug, again.number)

@@ -1,0 +1,178 @@
+"""The map of a run as other programs read it, and which cells belong to which areas."""
+
+import hashlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import rasterio
+from django.contrib.gis.geos import MultiPolygon, Polygon
+from rasterio.windows import Window
+
+from labels.errors import BadInput
+from predictions import area_cells, mapping, rasters, storage
+from predictions.mapping import Scores
+from tests.factories import make_area, square
+from tests.predictions.maps import NORTH, WEST, grid_cells, make_run, rising, scores_of
+
+pytestmark = pytest.mark.django_db
+
+
+def read(run):
+    with rasterio.open(run.folder / mapping.MAP) as dataset:
+        return dataset.read(), dataset.profile, dataset
+
+
+def test_it_lies_on_the_grid(project):
+    run = make_run(project)
+    bands, profile, dataset = read(run)
+    assert bands.shape == (4, 30, 40)
+    assert profile["crs"].to_epsg() == 4326 and profile["dtype"] == "float32" and np.isnan(profile["nodata"])
+    assert dataset.bounds == pytest.approx((-10.81, 6.69, -10.41, 6.99), abs=1e-12)
+    assert dataset.res == pytest.approx((0.01, 0.01), abs=1e-15)
+    expected = rising(grid_cells()).reshape(30, 40)
+    assert np.array_equal(bands[0], expected)
+
+
+def test_each_cell_is_found_by_its_middle(project):
+    run = make_run(project)
+    with rasterio.open(run.folder / mapping.MAP) as dataset:
+        (value,) = dataset.sample([(-10.805 + 0.05, 6.985 - 0.02)])  # five to the east, two to the south
+    assert value[0] == pytest.approx(0.102)
+
+
+def test_its_bands_say_what_they_are(project):
+    with rasterio.open(make_run(project).folder / mapping.MAP) as dataset:
+        described, tags = dataset.descriptions, dataset.tags(1)
+    assert described == mapping.BANDS
+    assert float(tags["STATISTICS_MINIMUM"]) == 0 and float(tags["STATISTICS_MAXIMUM"]) == pytest.approx(0.809)
+
+
+def test_cells_of_the_frame_show_their_score_out_of_block(project):
+    cells = grid_cells(3, 2)
+    left_out = np.full((6, 2), np.nan, np.float32)
+    left_out[1] = 0.125
+    run = make_run(project, scores_of(cells, np.full(6, 0.75), out_of_block=left_out))
+    bands, _, _ = read(run)
+    assert bands[0].ravel().tolist() == [0.75, 0.125, 0.75, 0.75, 0.75, 0.75]
+    assert bands[3].ravel().tolist() == [0, 1, 0, 0, 0, 0]
+
+
+def test_cells_without_imagery_and_gaps_are_no_data(project):
+    cells = grid_cells(3, 2)[[0, 1, 2, 3, 5]]  # one is not mapped
+    run = make_run(project, scores_of(cells, [0.1, np.nan, 0.3, 0.4, 0.6]))
+    bands, _, _ = read(run)
+    assert np.isnan(bands[0]).tolist() == [[False, True, False], [False, True, False]]
+    assert np.isnan(bands[3]).tolist() == [[False, True, False], [False, True, False]]
+
+
+def test_equal_scores_are_equal_bytes(project):
+    first, second = make_run(project), make_run(project)
+    for name in (mapping.MAP, mapping.STYLE):
+        hashes = {hashlib.sha256((run.folder / name).read_bytes()).hexdigest() for run in (first, second)}
+        assert len(hashes) == 1
+    assert not list(first.folder.glob(".*"))
+
+
+def test_a_run_without_cells_is_told(project):
+    run = make_run(project)
+    storage.write_arrays(run.folder / mapping.SCORES, **scores_of(np.zeros((0, 2), np.int32), np.zeros(0)))
+    with pytest.raises(BadInput, match="no grid cells"):
+        mapping.write_map(run)
+
+
+def test_scores_that_lack_an_array_are_damaged(project):
+    run = make_run(project)
+    storage.write_arrays(run.folder / mapping.SCORES, cells=grid_cells())
+    with pytest.raises(storage.FileDamaged):
+        mapping.write_map(run)
+
+
+def test_cells_far_apart_are_refused():
+    with pytest.raises(ValueError, match="too wide"):
+        rasters.extent_of(np.array([[-18000, 8999], [17999, -9000]]))
+
+
+def test_a_million_cells_take_little_memory(tmp_path):
+    """Beside its own arrays: at most 64 MiB, whatever the map's size."""
+    script = f"""
+import resource, numpy as np
+from pathlib import Path
+from predictions import rasters
+columns, rows = np.meshgrid(np.arange(-1500, -500), np.arange(900, -100, -1))
+cells = np.column_stack([columns.ravel(), rows.ravel()]).astype(np.int32)
+values = np.linspace(0, 1, len(cells), dtype=np.float32)
+bands = [rasters.Band(str(k), values) for k in range(4)]
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+rasters.write_raster(Path({str(tmp_path / "map.tif")!r}), cells, bands)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 64
+    with rasterio.open(tmp_path / "map.tif") as dataset:
+        assert dataset.read(4, window=Window(999, 999, 1, 1))[0, 0] == 1
+
+
+def test_the_style_marks_the_threshold():
+    text = rasters.qgis_style(-0.2, 0.35, 0.9, ("low", "from here", "high"))
+    assert text.startswith("<!DOCTYPE qgis") and text.count("<item ") == 4
+    assert 'value="0.35" color="#a8186f"' in text and 'minimumValue="-0.2"' in text
+
+
+# ---- areas ----
+
+
+def cells_in(layer, area) -> int:
+    return len(layer.held.get(area.pk, []))
+
+
+def test_a_cell_belongs_to_the_area_of_its_middle(project):
+    west = make_area(project, square(-10.81, 6.69, 0.3), name="West")
+    # Begins in the middle of a column, a hair west of its cells' middles: they are its own.
+    east = make_area(project, MultiPolygon(Polygon.from_bbox((-10.5151, 6.69, -10.41, 6.99)), srid=4326), name="East")
+    far = make_area(project, square(3, 3, 1), name="Far")
+    (layer,) = area_cells.cells_by_layer(project, grid_cells())
+    assert cells_in(layer, west) == 30 * 30
+    assert cells_in(layer, east) == 11 * 30
+    assert cells_in(layer, far) == 0
+
+
+def test_border_cells_carry_their_inside_share(project):
+    """The square's west edge leaves 0.7 of a column inside, its east edge 0.6, and both their middles."""
+    make_area(project, MultiPolygon(Polygon.from_bbox((-10.807, 6.69, -10.414, 6.99)), srid=4326))
+    (layer,) = area_cells.cells_by_layer(project, grid_cells())
+    inside = layer.inside.reshape(30, 40)
+    assert inside[:, 0] == pytest.approx(0.7) and inside[:, -1] == pytest.approx(0.6)
+    assert (inside[:, 1:-1] == 1).all()
+
+
+def test_a_border_between_two_areas_loses_nothing(project):
+    make_area(project, MultiPolygon(Polygon.from_bbox((-10.81, 6.69, -10.603, 6.99)), srid=4326), name="West")
+    make_area(project, MultiPolygon(Polygon.from_bbox((-10.603, 6.69, -10.41, 6.99)), srid=4326), name="East")
+    (layer,) = area_cells.cells_by_layer(project, grid_cells())
+    assert layer.inside == pytest.approx(1)
+    assert sum(len(rows) for rows in layer.held.values()) == 1200
+
+
+def test_overlapping_areas_are_taken_in_turns(project):
+    one = make_area(project, square(-10.81, 6.69, 0.2), kind="protected", name="One")
+    two = make_area(project, square(-10.71, 6.69, 0.2), kind="protected", name="Two")
+    (layer,) = area_cells.cells_by_layer(project, grid_cells())
+    rounds = list(layer.apart(1200))
+    assert [set(each[each >= 0]) for each in rounds] == [{one.pk}, {two.pk}]
+    assert [(each >= 0).sum() for each in rounds] == [400, 400]
+
+
+def test_permits_and_retired_layers_are_left_out(project):
+    make_area(project, square(-10.81, 6.69, 0.2), kind="permit")
+    retired = make_area(project, square(-10.81, 6.69, 0.2), kind="commercial").layer
+    retired.retired_at = retired.loaded_at
+    retired.save()
+    assert area_cells.cells_by_layer(project, grid_cells()) == []
+
+
+def test_scores_are_read_by_head(project):
+    scores = Scores.of(make_run(project))
+    assert scores.head("score", 1) == pytest.approx(scores.head("score") / 2)
+    assert scores.cells[0].tolist() == [WEST, NORTH]
