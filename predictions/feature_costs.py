@@ -10,7 +10,7 @@ from labels.models import Project, ReferenceArea
 from labels.models.areas import AreaKind
 from predictions.models import FeatureChunk
 
-# CPU-seconds a cell and filter, until this server has measured its own (docs/model.md: 38 chips/s on two cores, K 1,024).
+# CPU-seconds a cell and filter until this server has measured its own: 38 chips a second on two cores at K 1,024.
 ASSUMED_CPU_S = 2 / 38 / 1024
 N_MEASURED = 500  # chunks that are looked at
 

@@ -137,7 +137,7 @@ class Chances:
     def fit(
         cls, scores: np.ndarray, y: np.ndarray, rows: np.ndarray, weights: np.ndarray, blocks: np.ndarray, **about
     ) -> Chances | None:
-        """From out-of-block scores (n,) and labels (n,), on these rows (m,) with weights (m,); None without both classes."""
+        """From out-of-block scores and labels (n,), on these rows (m,) with weights (m,); None without both classes."""
         usable = np.isfinite(scores[rows]) & (weights > 0)
         rows, weights = rows[usable], weights[usable]
         if len(np.unique(y[rows])) < 2:

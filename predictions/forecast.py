@@ -1,4 +1,4 @@
-"""Before a run is started: which labels it would learn from, which it would leave out, and whether it can be started."""
+"""Before a run is started: which labels it would learn from and leave out, and whether it can be started."""
 
 from dataclasses import dataclass, field
 

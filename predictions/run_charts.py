@@ -112,3 +112,35 @@ def steps(gain: Gain) -> Steps:
         rows.append(StepRow(step, placed, before))
         before = placed.x if placed else ""
     return Steps(axis, rows)
+
+
+@dataclass(frozen=True)
+class PairRow:
+    """One answer of two runs, the earlier above the later."""
+
+    before: Rung | None
+    after: Rung | None
+    marks: list[Mark | None]  # of the earlier, of the later
+
+    @property
+    def shown(self) -> Rung:
+        """The rung that names the row."""
+        return self.after or self.before
+
+    @property
+    def rungs(self) -> list[Rung | None]:
+        return [self.before, self.after]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    axis: Axis
+    rows: list[PairRow]
+
+
+def pairs(found: list[tuple[Rung | None, Rung | None]]) -> Pairs:
+    """Average precision of two runs, answer by answer, on one axis."""
+    axis = axis_for(rung.skill.ap for both in found for rung in both if rung and rung.is_defined)
+    return Pairs(
+        axis, [PairRow(*both, [mark(axis, rung.skill.ap) if rung else None for rung in both]) for both in found]
+    )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from labels.reliability import SMALL_SAMPLE
-from labels.report_words import bare_percent, number, percent
+from labels.report_words import NO_BREAK, number
 from predictions.run_words import reason_words
 
 NONE = "–"
@@ -51,19 +51,17 @@ class Quantity:
 
     @property
     def percent(self) -> str:
-        return percent(self.value)
+        return NONE if self.value is None else bare_percent(self.value) + NO_BREAK + "%"
 
     @property
     def percent_interval(self) -> str:
         return f"{bare_percent(self.low)}–{bare_percent(self.high)}" if self.has_interval else ""
 
-    @property
-    def count(self) -> str:
-        return NONE if self.value is None else number(self.value)
 
-    @property
-    def count_interval(self) -> str:
-        return between(number(self.low), number(self.high)) if self.has_interval else ""
+def bare_percent(share: float) -> str:
+    """A percentage without its sign; below a tenth with a decimal, as prevalences lie there."""
+    value = share * 100
+    return number(value, 1 if 0 < abs(value) < 10 or 99 < value < 100 else 0)
 
 
 def plain(value: float | None, digits: int = 2) -> str:

@@ -1,6 +1,6 @@
 """A run as its page tells it: the figures that training stored, read once and put in the order they are quoted in."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
@@ -126,7 +126,7 @@ class RunReport:
         self.run, self.figures = run, run.figures
         blocks = self.figures.get("blocks", {})
         rungs = [_rung(stored, blocks) for stored in self.figures.get("ladder", [])]
-        self.ladder: list[Rung] = sorted(rungs, key=lambda rung: (rung.is_optimistic, ORDER.get(rung.key, 5)))
+        self.ladder: list[Rung] = sorted(rungs, key=_order)
         self.quoted: Rung | None = quoted(self.ladder)
         self.gain = _gain(self.figures.get("gain", {}))
         self.reliability = _reliability(self.figures.get("reliability", {}))
@@ -162,6 +162,16 @@ class RunReport:
 def quoted(ladder: list[Rung]) -> Rung | None:
     """The first answer that may be quoted: defined, on 30 cells or more, and not the optimistic one."""
     return next((rung for rung in ladder if rung.is_defined and not rung.is_small and not rung.is_optimistic), None)
+
+
+def _order(rung: Rung) -> tuple:
+    return rung.is_optimistic, ORDER.get(rung.key, 5)
+
+
+def paired(pairs: Iterable) -> list[tuple[Rung | None, Rung | None]]:
+    """The answers of two runs (comparing.SkillPair), in the order they are quoted in."""
+    found = [tuple(_rung(stored, {}) if stored else None for stored in (pair.before, pair.after)) for pair in pairs]
+    return sorted(found, key=lambda both: _order(both[1] or both[0]))
 
 
 def headline(run: TrainingRun) -> Rung | None:

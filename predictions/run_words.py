@@ -38,6 +38,17 @@ STEPS = {
     "moved": (gettext_lazy("+ moved records moved"), gettext_lazy("records changed")),
     "searched_added": (gettext_lazy("+ searched cells added"), gettext_lazy("cells added")),
 }
+# What labels say of a record or a cell, as releases write it.
+LABELS = {
+    "confirm": gettext_lazy("confirm"),
+    "move": gettext_lazy("move"),
+    "reject": gettext_lazy("reject"),
+    "unsure": gettext_lazy("unsure"),
+    "1": gettext_lazy("artisanal mine"),
+    "0": gettext_lazy("searched, clear"),
+    "unknown": gettext_lazy("unknown"),
+    "": gettext_lazy("no label"),
+}
 LACKS = {
     "no_right": gettext_lazy("no right to train models"),
     "other_purpose": gettext_lazy("limited to another purpose"),
@@ -72,6 +83,8 @@ def how(rung: dict, blocks: dict) -> str:
     if rung["key"] == "areas":
         return ngettext("%(n)s region left out", "Each of %(n)s regions left out in turn", n) % {"n": shown}
     if rung["key"] == "blocks":
+        if not blocks:
+            return _("Blocks left out, with a buffer around each")
         sizes = {"n": shown, "size": number(blocks.get("size_km", 0)), "buffer": number(blocks.get("buffer_km", 0))}
         return _("%(n)s blocks of %(size)s km left out, with %(buffer)s km around each") % sizes
     if rung["key"] == "elsewhere":
@@ -87,3 +100,7 @@ def step(key: str) -> tuple[str, str]:
     """A step of the audit, and what its number counts."""
     words, what = STEPS.get(key, (key, ""))
     return str(words), str(what)
+
+
+def label(word: str) -> str:
+    return str(LABELS.get(word, word))

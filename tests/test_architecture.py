@@ -21,6 +21,7 @@ PURE = [
     "predictions/features_blocked.py",
     "predictions/features_compiled.py",
     "predictions/features_filters.py",
+    "predictions/features_vectors.py",
     "predictions/metrics.py",
     "predictions/ranking.py",
     "predictions/bootstrap.py",
@@ -39,6 +40,8 @@ PURE = [
     "predictions/leave_out.py",
     "predictions/penalty.py",
     "predictions/calibration.py",
+    "predictions/fitting.py",
+    "predictions/judging.py",
     *(
         str(path.relative_to(ROOT))
         for path in (ROOT / "labels/demonstration").glob("*.py")

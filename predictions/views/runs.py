@@ -8,7 +8,7 @@ from labels import jobs
 from labels.errors import LabelsError
 from labels.models import Project
 from labels.views.doors import in_project, said
-from predictions import map_panel, readiness, run_charts, run_report, training
+from predictions import map_panel, readiness, run_charts, run_report, totals_table, training
 from predictions.models import TrainingRun
 from predictions.views.scores_seen import warned_of_scores
 
@@ -63,6 +63,7 @@ def _finished(request: HttpRequest, project: Project, found: TrainingRun) -> Htt
         "steps": run_charts.steps(report.gain),
         "left_out": named_sources(project, report.left_out),
         "map": map_panel.panel(found, request.user),
+        "totals": totals_table.table(found),
         "before": _done(project).filter(number__lt=found.number).first(),
     }
     return render(request, "predictions/run.html", context)

@@ -103,7 +103,8 @@ FIGURES = {
     },
     "strata": [
         {
-            "by": by, "level": level, "n": n, "n_positive": n_positive, "recall": quantity(recall, low, high, n_positive),
+            "by": by, "level": level, "n": n, "n_positive": n_positive,
+            "recall": quantity(recall, low, high, n_positive),
             "fpr": quantity(fpr, max(fpr - 0.02, 0), fpr + 0.05, n - n_positive),
             "auc": quantity(0.9, 0.85, 0.94, n), "p_value": p,
         }
