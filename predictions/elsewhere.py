@@ -17,7 +17,7 @@ from labels import access
 from labels.errors import BadInput, NotAllowed
 from labels.models import Project
 from predictions import judging, storage, training, validation
-from predictions.blocks import spatial_blocks
+from predictions.blocks import block_buffers, spatial_blocks
 from predictions.calibration import Calibration, cross_calibrated
 from predictions.classifier import score_cells
 from predictions.labelling import HEADS, Frame
@@ -130,7 +130,7 @@ def _problem(here: TrainingRun, frame: Frame, judged: NDArray, rows: NDArray, n_
         fit_weights=np.zeros((len(rows), len(HEADS))),
         sample_weights=frame.sample_weights[rows],
         blocks=blocks,
-        buffers=[],
+        buffers=block_buffers(cells, blocks, buffer_km=options["buffer_km"]),
         areas=frame.areas[rows],
         is_suggested=frame.is_suggested[rows],
         is_near=frame.is_near[rows],
