@@ -9,7 +9,7 @@ import pytest
 from labels import jobs
 from labels.errors import BadInput, Conflict, JobLost, NotAllowed
 from labels.models import AccessRecord, ImagerySource, Job, Release
-from predictions import mapping, storage, training
+from predictions import mapping, run_files, run_options, storage, training
 from predictions.models import AreaTotal, TrainingRun
 from tests.factories import make_project
 from tests.labelled import judge
@@ -43,7 +43,7 @@ def test_a_run_releases_the_labels_learns_judges_and_maps(country, lead):
     assert run.release == country.project.releases.get()
     assert run.labels_sha256
     assert run.features_sha256 == country.feature_set.content_sha256
-    assert run.code_version == training.code_version()
+    assert run.code_version == run_files.code_version()
     assert figures["n_cells"] == 800
     assert figures["n_positive"] > 60
     assert figures["n_negative"] > 80
@@ -77,7 +77,7 @@ def test_the_same_inputs_give_the_same_bytes_and_other_labels_do_not(country):
     one, other = do(start(country)), do(start(country))
     assert one.release == other.release
     assert one.content_sha256 == other.content_sha256
-    for name in (training.MODEL, mapping.SCORES, mapping.MAP):
+    for name in (run_files.MODEL, mapping.SCORES, mapping.MAP):
         assert storage.sha256_of(one.folder / name) == storage.sha256_of(other.folder / name), name
     same, dropped = ({k: v for k, v in each.figures.items() if k != "durations_s"} for each in (one, other))
     assert same == dropped
@@ -93,7 +93,7 @@ def test_the_same_inputs_give_the_same_bytes_and_other_labels_do_not(country):
 
 def test_the_model_file_says_what_it_was_made_of(country):
     run = do(start(country))
-    model = storage.read_arrays(run.folder / training.MODEL, sha256=run.content_sha256)
+    model = storage.read_arrays(run.folder / run_files.MODEL, sha256=run.content_sha256)
     made_of = json.loads(str(model["provenance"]))
     assert made_of["labels_sha256"] == run.labels_sha256
     assert made_of["features_sha256"] == country.feature_set.content_sha256
@@ -166,7 +166,7 @@ def test_without_any_audit_there_is_nothing_to_release(db):
 )
 def test_options_that_cannot_be_are_named(db, options):
     with pytest.raises(BadInput, match=next(iter(options))):
-        training.checked_options(options)
+        run_options.checked_options(options)
 
 
 def test_only_who_may_starts_runs_of_things_of_the_own_project(db, annotator, project):
