@@ -126,9 +126,8 @@ def write_totals(
     all that was mapped is the row without an area.
     """
     scores = Scores.of(run)
-    known = np.isfinite(scores.shown)
-    cells = np.asarray(scores.cells)[known]
-    sample = _Sample.of(_chances(scores)[known], y[known], is_sampled[known], weights[known])
+    cells = np.asarray(scores.cells)
+    sample = _Sample.of(_chances(scores), y, is_sampled, weights)
     found = area_cells.cells_by_layer(run.project, cells, check=still_mine)
     rows = [_total(run, None, _all_of(sample, found))]
     for layer in found:
@@ -160,7 +159,8 @@ class _Sample:
 
 
 def _chances(scores: Scores) -> NDArray[np.float64]:
-    """(n,): the calibrated probability, or the score cut to 0..1 where nothing could be calibrated."""
+    """(n,): the calibrated probability, or the score cut to 0..1 where nothing could be calibrated; nan without
+    imagery."""
     probability = scores.head("probability").astype(np.float64)
     return np.where(np.isfinite(probability), probability, np.clip(scores.shown.astype(np.float64), 0, 1))
 

@@ -14,7 +14,9 @@ SENTENCES: dict[str, Promise] = {
     "no_imagery": _("No imagery covers these cells."),
     "no_raw_labels": _("The register's records are not at hand as published."),
     "no_variation": _("Every judged cell has the same score."),
-    "penalty_at_edge": _("The best penalty lies at the end of the path: the model may gain from more or other features."),
+    "penalty_at_edge": _(
+        "The best penalty lies at the end of the path: the model may gain from more or other features."
+    ),
     "no_heads": _("No commercial mine is marked or known, so this head would be the same as the first."),
     "not_computed": _("This was not computed in this run."),
 }

@@ -5,12 +5,7 @@ Files are whole or absent and the same inputs give the same bytes, so a run that
 and ends in what it would have ended in; its row is written once, at the end, in one transaction.
 """
 
-import hashlib
-import json
-import platform
 from dataclasses import dataclass, field
-from importlib.metadata import version
-from pathlib import Path
 from time import monotonic
 
 import numpy as np
@@ -27,35 +22,16 @@ from labels.models import Job, Project, Release
 from labels.releases.making import audits_to_release, make_release
 from predictions import judging, mapping, storage
 from predictions.applicability import Applicability
-from predictions.blocks import block_buffers, spatial_blocks
-from predictions.featurizing import check_rights
 from predictions.fitting import Heads
 from predictions.judging import Judged
-from predictions.labelling import HEADS, Frame, Status
+from predictions.labelling import HEADS, Status
 from predictions.models import AreaTotal, FeatureSet, TrainingRun
 from predictions.quantities import quantity
-from predictions.storage import Features
-from predictions.validation import Problem, judged_rows
+from predictions.run_files import code_version, versions, write_files
+from predictions.run_inputs import Material, check_features, judging_weights, problem_of
+from predictions.run_options import OPTIONS, checked_options
+from predictions.validation import Problem
 
-MODEL = "model.npz"
-OPTIONS = {
-    "penalties": None,  # the path; by default 15 in proportion to the cells fitted
-    "size_km": 10.0,
-    "buffer_km": 2.0,
-    "budget": None,  # inspections; by default 1 % of the mapped cells
-    "k": 100,
-    "n_resamples": 1000,
-    "seed": 0,
-    "purpose": "",
-    "background_ratio": 3.0,
-    "error_rates_from": "",  # of made-up registers: where their error rates come from
-}
-# What a run's bytes follow from, beside its inputs.
-CODE = (
-    "applicability", "baselines", "blocks", "bootstrap", "calibration", "cell_facts", "classifier", "curves",
-    "decomposition", "fitting", "gains", "judging", "labelling", "leave_out", "metrics", "penalty", "quantities",
-    "ranking", "storage", "strata", "training", "validation",
-)  # fmt: skip
 SCORED_AT_ONCE = 50_000
 
 # ---- asking ----
@@ -108,7 +84,7 @@ def add_run(project: Project, *, feature_set, release=None, by=None, by_rule=Fal
         raise BadInput(_("Labels and features must be of this project."))
     if not feature_set.is_ready:
         raise BadInput(_("The features %(name)s are not ready yet.") % {"name": feature_set.name})
-    _check_features(feature_set, release.purpose if release else options.get("purpose", ""))
+    check_features(feature_set, release.purpose if release else options.get("purpose", ""))
     with transaction.atomic():
         Project.objects.select_for_update(no_key=True).get(pk=project.pk)  # numbers one by one
         number = (project.training_runs.aggregate(last=Max("number"))["last"] or 0) + 1
@@ -127,41 +103,6 @@ def parameters_of(run: TrainingRun) -> dict:
     return {"run": str(run.uuid)}
 
 
-def checked_options(options: dict) -> dict:
-    """The given options, each of its kind and range; BadInput names the one that is wrong."""
-    for name, value in options.items():
-        if name not in OPTIONS:
-            raise BadInput(
-                _("There is no option %(name)s. Options: %(names)s.") % {"name": name, "names": ", ".join(OPTIONS)}
-            )
-        if not _is_fit(name, value):
-            raise BadInput(_("The option %(name)s cannot be %(value)s.") % {"name": name, "value": value})
-    return options
-
-
-def _is_fit(name: str, value) -> bool:
-    if name in ("purpose", "error_rates_from"):
-        return isinstance(value, str)
-    if name == "penalties":
-        rising = isinstance(value, list) and len(value) > 1 and all(isinstance(each, int | float) for each in value)
-        return value is None or (rising and value[0] > 0 and all(np.diff(value) > 0))
-    if value is None:
-        return name == "budget"
-    is_whole = isinstance(value, int) and not isinstance(value, bool)
-    if name == "seed":
-        return is_whole and value >= 0
-    if name in ("budget", "k", "n_resamples"):
-        return is_whole and value >= 1
-    lowest = {"size_km": 1.0, "buffer_km": 0.0, "background_ratio": 0.0}[name]
-    return isinstance(value, int | float) and not isinstance(value, bool) and lowest <= value <= 1000
-
-
-def _check_features(feature_set: FeatureSet, purpose: str) -> None:
-    """A right can end after the features were made."""
-    if feature_set.source is not None:
-        check_rights(feature_set.source, purpose)
-
-
 # ---- the job ----
 
 
@@ -178,18 +119,6 @@ class _Clock:
         self.started = now
 
 
-@dataclass
-class _Material:
-    """What a run is made of."""
-
-    run: TrainingRun
-    options: dict
-    features: Features
-    frame: Frame
-    # Places of the frame's cells among all of the feature set.
-    rows: np.ndarray
-
-
 def train(running: RunningJob) -> dict:
     """Do the run that the job names. Returns {"run": number, "sentence", "page"}."""
     run = _run_of(running)
@@ -197,7 +126,7 @@ def train(running: RunningJob) -> dict:
         return _result(run)
     clock = _Clock()
     material = _gathered(running, run, clock)
-    problem = _problem(material)
+    problem = problem_of(material)
     fit = _fitted(running, material, problem)
     clock.lap("fit")
     scores, applicability = _scored(running, material, fit)
@@ -206,11 +135,11 @@ def train(running: RunningJob) -> dict:
     figures = _figures(running, material, fit, scores, applicability)
     clock.lap("validation")
     running.begin(_("drawing the map"))
-    content_sha256 = _write_files(material, fit, scores, applicability)
+    content_sha256 = write_files(material, fit, scores, applicability)
     threshold = judging.threshold_of(mapping.Scores(**scores).shown, problem.budget)
     mapping.write_map(run, threshold=threshold, still_mine=lambda: running.progress(0))
     clock.lap("map")
-    figures |= {"durations_s": clock.durations, "versions": _versions()}
+    figures |= {"durations_s": clock.durations, "versions": versions()}
     _publish(running, material, figures, content_sha256)
     return _result(run)
 
@@ -235,26 +164,18 @@ def _result(run: TrainingRun) -> dict:
     }
 
 
-def _gathered(running: RunningJob, run: TrainingRun, clock: _Clock) -> _Material:
+def _gathered(running: RunningJob, run: TrainingRun, clock: _Clock) -> Material:
     options = OPTIONS | run.options
     running.begin(_("gathering labels"))
     if run.release is None:
         run.release = _released(running, run, options["purpose"])
-    _check_features(run.feature_set, run.release.purpose)
+    check_features(run.feature_set, run.release.purpose)
     running.begin(_("reading features"))
     features = storage.load_features(run.feature_set)
     clock.lap("features")
     running.begin(_("gathering labels"))
-    frame = Frame.of(
-        run.release,
-        run.feature_set,
-        features,
-        background_ratio=options["background_ratio"],
-        seed=options["seed"],
-    )
+    material = Material.of(run, options, features)
     clock.lap("labels")
-    material = _Material(run, options, features, frame, frame.rows)
-    _check_labels(material)
     return material
 
 
@@ -270,62 +191,7 @@ def _released(running: RunningJob, run: TrainingRun, purpose: str) -> Release:
     return release
 
 
-def _check_labels(material: _Material) -> None:
-    frame, rows = material.frame, material.rows
-    status = frame.status[rows, 0]
-    if not (status == Status.POSITIVE).any():
-        raise BadInput(
-            _(
-                "Nothing to learn: none of the %(n)d grid cells with features holds a marked artisanal mine that "
-                "models may be trained on. Judge more units, or look at the rights of the imagery and at the "
-                "features' area."
-            )
-            % {"n": len(frame.cells)}
-        )
-    if not ((status == Status.NEGATIVE) | (status == Status.UNLABELLED)).any():
-        raise BadInput(_("Nothing to learn: there is no grid cell without a mine to compare with."))
-
-
-def _problem(material: _Material) -> Problem:
-    frame, rows, options = material.frame, material.rows, material.options
-    cells = frame.cells[rows]
-    blocks, _names = spatial_blocks(cells, size_km=options["size_km"])
-    if blocks.max() < 1:
-        raise BadInput(
-            _(
-                "All labels lie within one block of %(size)g km: nothing could be left out to judge the model by. "
-                "Choose smaller blocks, or wait for labels from elsewhere."
-            )
-            % {"size": options["size_km"]}
-        )
-    means, stds = material.features.means[rows], material.features.stds[rows]
-    n_mapped = int(material.features.is_known.sum())
-    problem = Problem(
-        cells=cells,
-        y=frame.y[rows],
-        is_judged=np.stack([frame.is_judged(head)[rows] for head in range(len(HEADS))], axis=1),
-        fit_weights=frame.weights[rows],
-        sample_weights=frame.sample_weights[rows],
-        blocks=blocks,
-        buffers=block_buffers(cells, blocks, buffer_km=options["buffer_km"]),
-        areas=frame.areas[rows],
-        is_suggested=frame.is_suggested[rows],
-        is_near=frame.is_near[rows],
-        colours=np.concatenate([means, stds], axis=1) if np.isfinite(means).any() else None,
-        n_mapped=n_mapped,
-        k=options["k"],
-        buffer_km=options["buffer_km"],
-        n_resamples=options["n_resamples"],
-        seed=options["seed"],
-    )
-    return _with_budget(problem, options["budget"])
-
-
-def _with_budget(problem: Problem, asked: int | None) -> Problem:
-    return Problem(**(vars(problem) | {"budget": judging.budget(problem, asked)}))
-
-
-def _fitted(running: RunningJob, material: _Material, problem: Problem) -> Judged:
+def _fitted(running: RunningJob, material: Material, problem: Problem) -> Judged:
     running.begin(_("fitting along the path of penalties"))
     heads = Heads(material.options["penalties"], report=running.progress)
     X = np.asarray(material.features.features[material.rows])
@@ -336,22 +202,12 @@ def _fitted(running: RunningJob, material: _Material, problem: Problem) -> Judge
         blocks=problem.blocks,
         buffers=problem.buffers,
         judged=problem.is_judged,
-        judged_weight=_judging_weights(problem),
+        judged_weight=judging_weights(problem),
     )
     return judging.judged(problem, heads, has_record=material.frame.steps["registered"][material.rows] > 0)
 
 
-def _judging_weights(problem: Problem) -> np.ndarray:
-    """(n,): what the choice of the penalty counts each audited cell for: as the ladder does, else one each."""
-    rows, weights, weighting = judged_rows(problem, "random")
-    found = np.zeros(len(problem.y))
-    if weighting == "prevalence":
-        found[rows] = weights
-        return found
-    return np.ones(len(problem.y))
-
-
-def _scored(running: RunningJob, material: _Material, fit: Judged) -> tuple[dict, Applicability | None]:
+def _scored(running: RunningJob, material: Material, fit: Judged) -> tuple[dict, Applicability | None]:
     """The arrays of scores.npz, and what tells cells that are like the training cells."""
     features, rows, problem = material.features, material.rows, fit.problem
     n = len(features)
@@ -389,7 +245,7 @@ def _scored(running: RunningJob, material: _Material, fit: Judged) -> tuple[dict
     return arrays, applicability
 
 
-def _figures(running: RunningJob, material: _Material, fit: Judged, scores: dict, applicability) -> dict:
+def _figures(running: RunningJob, material: Material, fit: Judged, scores: dict, applicability) -> dict:
     run, frame, rows, problem = material.run, material.frame, material.rows, fit.problem
     status = frame.status[rows, 0]
     counts = {each: int((status == each).sum()) for each in Status}
@@ -436,64 +292,10 @@ def _figures(running: RunningJob, material: _Material, fit: Judged, scores: dict
     }
 
 
-# ---- files ----
-
-
-def _write_files(material: _Material, fit: Judged, scores: dict, applicability: Applicability | None) -> str:
-    """Write scores.npz and model.npz; the hash of the latter, whose bytes follow from the inputs alone."""
-    run = material.run
-    scores_sha256 = storage.write_arrays(run.folder / mapping.SCORES, **scores)
-    heads = fit.heads
-    arrays: dict[str, np.ndarray] = {
-        "coefficients": heads.coefficients,
-        "intercept": heads.intercept,
-        "penalty": np.array([heads.penalty(head)["chosen"] for head in range(len(HEADS))]),
-        "provenance": np.array(json.dumps(_provenance(material) | {"scores_sha256": scores_sha256}, sort_keys=True)),
-    }
-    for head, name in enumerate(HEADS):
-        path = heads.penalty(head)
-        arrays[f"path_{name}"] = np.array([path["path"], [np.nan if x is None else x for x in path["loss"]]])
-        if fit.chances[head] is not None:
-            kept = fit.chances[head].calibration.to_arrays()
-            arrays |= {f"calibration_{name}_{key}": value for key, value in kept.items()}
-    if applicability is not None:
-        arrays |= {f"applicability_{key}": value for key, value in applicability.to_arrays().items()}
-    return storage.write_arrays(run.folder / MODEL, **arrays)
-
-
-def _provenance(material: _Material) -> dict:
-    run = material.run
-    return {
-        "format": 1,
-        "heads": list(HEADS),
-        "labels_sha256": material.frame.labels_sha256,
-        "release_sha256": run.release.content_sha256,
-        "features_sha256": run.feature_set.content_sha256,
-        "filters_sha256": run.feature_set.filters_sha256,
-        "code_version": code_version(),
-        "seed": material.options["seed"],
-        "options": material.options,
-        "versions": _versions(),
-    }
-
-
-def code_version() -> str:
-    """SHA-256 of the sources that a run's bytes follow from."""
-    digest = hashlib.sha256()
-    for name in CODE:
-        path = Path(__file__).with_name(f"{name}.py")
-        digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
-
-
-def _versions() -> dict[str, str]:
-    return {"python": platform.python_version(), "numpy": version("numpy"), "scipy": version("scipy")}
-
-
 # ---- publishing ----
 
 
-def _publish(running: RunningJob, material: _Material, figures: dict, content_sha256: str) -> None:
+def _publish(running: RunningJob, material: Material, figures: dict, content_sha256: str) -> None:
     """The run's row and its totals of areas, at once and only by the worker that still holds the job."""
     run, frame = material.run, material.frame
     with transaction.atomic():

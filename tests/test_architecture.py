@@ -39,6 +39,8 @@ PURE = [
     "predictions/leave_out.py",
     "predictions/penalty.py",
     "predictions/calibration.py",
+    "predictions/fitting.py",
+    "predictions/judging.py",
     *(
         str(path.relative_to(ROOT))
         for path in (ROOT / "labels/demonstration").glob("*.py")

@@ -1,0 +1,112 @@
+"""What a training run is made of: labels and features of cells, put together and found fit to learn from."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from django.utils.translation import gettext as _
+
+from labels.errors import BadInput
+from predictions import judging
+from predictions.blocks import block_buffers, spatial_blocks
+from predictions.featurizing import check_rights
+from predictions.labelling import HEADS, Frame, Status
+from predictions.models import FeatureSet, TrainingRun
+from predictions.storage import Features
+from predictions.validation import Problem, judged_rows
+
+
+@dataclass
+class Material:
+    """What a run is made of."""
+
+    run: TrainingRun
+    options: dict
+    features: Features
+    frame: Frame
+    # Places of the frame's cells among all of the feature set.
+    rows: np.ndarray
+
+    @classmethod
+    def of(cls, run: TrainingRun, options: dict, features: Features) -> "Material":
+        """Of a run whose release is known. Raises BadInput where there is nothing to learn from."""
+        frame = Frame.of(
+            run.release,
+            run.feature_set,
+            features,
+            background_ratio=options["background_ratio"],
+            seed=options["seed"],
+        )
+        material = cls(run, options, features, frame, frame.rows)
+        _check_labels(material)
+        return material
+
+
+def check_features(feature_set: FeatureSet, purpose: str) -> None:
+    """A right can end after the features were made."""
+    if feature_set.source is not None:
+        check_rights(feature_set.source, purpose)
+
+
+def _check_labels(material: Material) -> None:
+    frame, rows = material.frame, material.rows
+    status = frame.status[rows, 0]
+    if not (status == Status.POSITIVE).any():
+        raise BadInput(
+            _(
+                "Nothing to learn: none of the %(n)d grid cells with features holds a marked artisanal mine that "
+                "models may be trained on. Judge more units, or look at the rights of the imagery and at the "
+                "features' area."
+            )
+            % {"n": len(frame.cells)}
+        )
+    if not ((status == Status.NEGATIVE) | (status == Status.UNLABELLED)).any():
+        raise BadInput(_("Nothing to learn: there is no grid cell without a mine to compare with."))
+
+
+def problem_of(material: Material) -> Problem:
+    frame, rows, options = material.frame, material.rows, material.options
+    cells = frame.cells[rows]
+    blocks, _names = spatial_blocks(cells, size_km=options["size_km"])
+    if blocks.max() < 1:
+        raise BadInput(
+            _(
+                "All labels lie within one block of %(size)g km: nothing could be left out to judge the model by. "
+                "Choose smaller blocks, or wait for labels from elsewhere."
+            )
+            % {"size": options["size_km"]}
+        )
+    means, stds = material.features.means[rows], material.features.stds[rows]
+    n_mapped = int(material.features.is_known.sum())
+    problem = Problem(
+        cells=cells,
+        y=frame.y[rows],
+        is_judged=np.stack([frame.is_judged(head)[rows] for head in range(len(HEADS))], axis=1),
+        fit_weights=frame.weights[rows],
+        sample_weights=frame.sample_weights[rows],
+        blocks=blocks,
+        buffers=block_buffers(cells, blocks, buffer_km=options["buffer_km"]),
+        areas=frame.areas[rows],
+        is_suggested=frame.is_suggested[rows],
+        is_near=frame.is_near[rows],
+        colours=np.concatenate([means, stds], axis=1) if np.isfinite(means).any() else None,
+        n_mapped=n_mapped,
+        k=options["k"],
+        buffer_km=options["buffer_km"],
+        n_resamples=options["n_resamples"],
+        seed=options["seed"],
+    )
+    return _with_budget(problem, options["budget"])
+
+
+def _with_budget(problem: Problem, asked: int | None) -> Problem:
+    return Problem(**(vars(problem) | {"budget": judging.budget(problem, asked)}))
+
+
+def judging_weights(problem: Problem) -> np.ndarray:
+    """(n,): what the choice of the penalty counts each audited cell for: as the ladder does, else one each."""
+    rows, weights, weighting = judged_rows(problem, "random")
+    found = np.zeros(len(problem.y))
+    if weighting == "prevalence":
+        found[rows] = weights
+        return found
+    return np.ones(len(problem.y))
