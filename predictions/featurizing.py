@@ -14,7 +14,6 @@ from time import monotonic, sleep
 import numpy as np
 from django.db import transaction
 from django.utils.formats import date_format
-from django.utils.text import slugify
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from numpy.typing import NDArray
@@ -29,7 +28,7 @@ from labels.models.areas import AreaKind
 from predictions import chunks, features_compiled, storage
 from predictions.chunks import Plan
 from predictions.features import RandomConvolutionalFeatures
-from predictions.importing import ask_import  # noqa: F401  the other way to a feature set
+from predictions.importing import ask_import, free_slug  # noqa: F401  the other way to a feature set
 from predictions.models import FeatureChunk, FeatureSet
 from predictions.storage import FileDamaged
 
@@ -113,13 +112,6 @@ def prepared(project: Project, *, source, day=None, area=None, options=None, nam
 
 def parameters_of(feature_set: FeatureSet) -> dict:
     return {"feature_set": str(feature_set.uuid)}
-
-
-def free_slug(project: Project, name: str) -> str:
-    """A short name that no other feature set of the project has."""
-    base = slugify(name)[:50] or "features"
-    taken = set(project.feature_sets.filter(slug__startswith=base).values_list("slug", flat=True))
-    return next(slug for slug in (base, *(f"{base}-{n}" for n in range(2, len(taken) + 3))) if slug not in taken)
 
 
 def _image_date(day: date | str | None) -> str:
