@@ -1,5 +1,6 @@
 """Feature sets from files that people have: kept in a private place until a job has read them."""
 
+import hashlib
 from pathlib import Path
 from time import time
 
@@ -162,6 +163,9 @@ def _publish(running: jobs.RunningJob, feature_set: FeatureSet, table: feature_f
         running.still_mine()
         feature_set.content_sha256, feature_set.n_cells, feature_set.n_columns = sha256, n, n_columns
         feature_set.n_without_imagery = int(missing.sum())
+        # Sets of the same columns can be scored by one model.
+        columns = hashlib.sha256("\n".join(table.columns).encode()).hexdigest()
+        feature_set.options = {"columns": columns}
         if table.ignored:
             feature_set.note = _("Columns that were not read: %(columns)s.") % {"columns": ", ".join(table.ignored)}
         feature_set.save()
