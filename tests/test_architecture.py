@@ -41,6 +41,7 @@ PURE = [
     "predictions/calibration.py",
     "predictions/fitting.py",
     "predictions/judging.py",
+    "predictions/features_vectors.py",
     *(
         str(path.relative_to(ROOT))
         for path in (ROOT / "labels/demonstration").glob("*.py")
