@@ -138,8 +138,8 @@ def _ranking_losses(scores, targets, weights, blocks, n_blocks) -> tuple[np.ndar
 def _precisions_without(scores, targets, weights, blocks, present) -> np.ndarray:
     """(1 + len(present),) weighted average precision of all rows, then without each of these blocks; nan unscored.
 
-    The mean, over positives, of the precision down to the last row of the same score. What a block adds to the rows above
-    a positive is looked up among the block's own rows, so a block costs its positives and no pass over all rows.
+    The mean, over positives, of the precision down to the last row of the same score. What a block adds to the rows
+    above a positive is looked up among the block's own rows, so a block costs no pass over all rows.
     """
     if not np.isfinite(scores).all():
         return np.full(1 + len(present), np.nan)

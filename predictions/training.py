@@ -24,6 +24,7 @@ from predictions import judging, mapping, storage
 from predictions.applicability import Applicability
 from predictions.fitting import Heads
 from predictions.judging import Judged
+from predictions.kept_fits import KeptFits
 from predictions.labelling import HEADS, Status
 from predictions.models import AreaTotal, FeatureSet, TrainingRun
 from predictions.quantities import quantity
@@ -193,7 +194,8 @@ def _released(running: RunningJob, run: TrainingRun, purpose: str) -> Release:
 
 def _fitted(running: RunningJob, material: Material, problem: Problem) -> Judged:
     running.begin(_("fitting along the path of penalties"))
-    heads = Heads(material.options["penalties"], report=running.progress)
+    keeper = KeptFits(material, problem)
+    heads = Heads(material.options["penalties"], report=running.progress, keeper=keeper)
     X = np.asarray(material.features.features[material.rows])
     heads.fit(
         X,
