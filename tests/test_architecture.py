@@ -21,6 +21,7 @@ PURE = [
     "predictions/features_blocked.py",
     "predictions/features_compiled.py",
     "predictions/features_filters.py",
+    "predictions/features_vectors.py",
     "predictions/metrics.py",
     "predictions/ranking.py",
     "predictions/bootstrap.py",
@@ -41,7 +42,6 @@ PURE = [
     "predictions/calibration.py",
     "predictions/fitting.py",
     "predictions/judging.py",
-    "predictions/features_vectors.py",
     *(
         str(path.relative_to(ROOT))
         for path in (ROOT / "labels/demonstration").glob("*.py")
