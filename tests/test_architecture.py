@@ -34,6 +34,7 @@ PURE = [
     "predictions/applicability.py",
     "predictions/intensity.py",
     "predictions/gains.py",
+    "predictions/simulation.py",
     "predictions/rasters.py",
     "predictions/classifier.py",
     "predictions/decomposition.py",
