@@ -11,6 +11,8 @@ import numpy as np
 
 # From so many audited positives on, average precision has little enough noise to choose by.
 POSITIVES_FOR_RANKING = 200
+# Losses this near to the smallest, as a share of it, are as good: the path is flat where penalties cease to matter.
+AS_GOOD = 1e-4
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,8 @@ def choose_penalty(
 
     Notes
     -----
-    Without a judged row of either class for a head, its criterion is squared loss over all rows with a weight. Of equal
-    losses the larger penalty wins. For a block, the fits of other blocks that are compared have seen its labels;
+    Without a judged row of either class for a head, its criterion is squared loss over all rows with a weight. Of losses within
+    1e-4 of the smallest the one of the largest penalty wins. For a block, the fits of other blocks that are compared have seen its labels;
     only the comparison has not (pooled, without fits within fits).
     """
     penalties = np.asarray(penalties, dtype=np.float64)
@@ -107,9 +109,10 @@ def _criterion(criterion: str, targets: np.ndarray, judged: np.ndarray) -> str:
 
 
 def _best(losses: np.ndarray) -> np.ndarray:
-    """Index of the smallest along the first axis, the last of equals; the last where there is none."""
+    """Index along the first axis of the last one as small as the smallest; the last where there is none."""
     losses = np.where(np.isfinite(losses), losses, np.inf)
-    return len(losses) - 1 - np.argmin(losses[::-1], axis=0)
+    as_small = losses <= losses.min(axis=0) * (1 + AS_GOOD) + 1e-12
+    return len(losses) - 1 - np.argmax(as_small[::-1], axis=0)
 
 
 def _squared_losses(scores, targets, weights, blocks, n_blocks) -> tuple[np.ndarray, np.ndarray]:

@@ -29,7 +29,7 @@ from predictions.labelling import HEADS, Status
 from predictions.models import AreaTotal, FeatureSet, TrainingRun
 from predictions.quantities import quantity
 from predictions.run_files import code_version, versions, write_files
-from predictions.run_inputs import Material, check_features, judging_weights, problem_of
+from predictions.run_inputs import Material, check_features, judging_weights, n_changed, problem_of
 from predictions.run_options import OPTIONS, checked_options
 from predictions.validation import Problem
 
@@ -258,6 +258,7 @@ def _figures(running: RunningJob, material: Material, fit: Judged, scores: dict,
         shown=mapping.Scores(**scores).shown,
         levels={name: frame.stratum(name, rows) for name in frame.strata},
         steps={name: step[rows] for name, step in frame.steps.items()},
+        n_changed=n_changed(run.release),
         error_rates_from=material.options["error_rates_from"],
         report=running.progress,
     )
