@@ -40,10 +40,10 @@ def features(rounds: int) -> dict[str, float]:
 
 
 def gain(rounds: int) -> dict[str, float]:
-    """Over ten worlds, three of them of seeds drawn now."""
-    from predictions import gains
+    """The smallest over the simulated worlds, as predictions.simulation makes them."""
+    from predictions import simulation
 
-    return {"gain_ap_min": round(float(gains.gain_ap_min()), 4)}
+    return {"gain_ap_min": round(float(simulation.gain_ap_min()), 4)}
 
 
 PARTS = {
