@@ -135,6 +135,7 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False  # LOGGING below holds for workers too
 CELERY_BEAT_SCHEDULE = {
     "resend-silent-jobs": {"task": "labels.tasks.resend_silent_jobs", "schedule": 30.0},
     "clear-kept-tiles": {"task": "labels.tasks.clear_kept_tiles", "schedule": 3600.0, "options": {"expires": 3000}},
+    "retrain-where-due": {"task": "predictions.tasks.retrain_where_due", "schedule": 60.0, "options": {"expires": 55}},
 }
 
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]

@@ -28,6 +28,7 @@ Work = Callable[["RunningJob"], dict | None]
 Check = Callable[[Project, dict], None]
 _work: dict[str, Work] = {}
 _checks: dict[str, Check] = {}
+_followers: dict[str, list[Callable[[Job], None]]] = {}
 
 
 def work(kind: str, *, may_be_asked: Check | None = None) -> Callable[[Work], Work]:
@@ -41,6 +42,20 @@ def work(kind: str, *, may_be_asked: Check | None = None) -> Callable[[Work], Wo
         _work[kind] = function
         if may_be_asked:
             _checks[kind] = may_be_asked
+        return function
+
+    return register
+
+
+def after(*kinds: str) -> Callable[[Callable[[Job], None]], Callable[[Job], None]]:
+    """Register a function that is called with each done job of these kinds, by the worker that did it.
+
+    It asks for what comes next. A worker can be killed in between, so what it asks for must come about otherwise, too.
+    """
+
+    def register(function: Callable[[Job], None]) -> Callable[[Job], None]:
+        for kind in kinds:
+            _followers.setdefault(kind, []).append(function)
         return function
 
     return register
@@ -266,9 +281,21 @@ def _perform(running: RunningJob, quiet: bool = True) -> Job:
         if not quiet:
             raise
     else:
-        _end(job, Job.State.DONE, result=result or {})
+        if _end(job, Job.State.DONE, result=result or {}):
+            _follow(job)
     job.refresh_from_db()
     return job
+
+
+def _follow(job: Job) -> None:
+    """The job is done, whatever becomes of what is to follow it."""
+    for function in _followers.get(job.kind, []):
+        try:
+            function(job)
+        except LabelsError as error:
+            log.warning("After job %s: %s", job.pk, error)
+        except Exception:
+            log.exception("What follows job %s could not be asked for.", job.pk)
 
 
 def _end(job: Job, state: str, **fields) -> bool:

@@ -7,8 +7,7 @@ says so and why.
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +28,13 @@ class Bank:
 
     scale: int  # each pixel they see is the mean of scale x scale pixels of the chip
     filters: NDArray[np.float32]  # (n_filters, 3 * patch_px**2), for colours 0 to 1: band, then row, then column
+    _prepared: dict = field(default_factory=dict, repr=False, compare=False)
 
-    @cached_property
-    def for_counts(self) -> NDArray[np.float32]:
-        """The filters for the sums of bytes that a scaled chip is kept as."""
-        return np.ascontiguousarray(self.filters / np.float32(unit(self.scale)))
+    def prepared(self, backend, patch_px: int):
+        """The filters for the sums of bytes that a scaled chip is kept as, laid out for a backend, once."""
+        if backend not in self._prepared:
+            self._prepared[backend] = backend.prepared(self.filters / np.float32(unit(self.scale)), patch_px)
+        return self._prepared[backend]
 
 
 class RandomConvolutionalFeatures:
@@ -222,34 +223,43 @@ class RandomConvolutionalFeatures:
             If there are no filters yet, or a chip is not of bytes, of three bands, or smaller than a patch.
         """
         self._check_fitted()
-        pooled = self._backend().pooled
-        rows = [self._row(*self._checked(chip, mask), pooled) for chip, mask in _paired(chips, known)]
+        backend = self._backend()
+        rows = [self._row(*self._checked(chip, mask), backend) for chip, mask in _paired(chips, known)]
         return np.array(rows, dtype=np.float32).reshape(len(rows), self.n_columns)
 
-    def _row(self, chip, mask, pooled) -> NDArray[np.float64]:
+    def _row(self, chip, mask, backend) -> NDArray[np.float64]:
         parts = []
         for bank in self.banks:
             counts, seen = scaled(chip, mask, bank.scale)
             patches = features_filters.whole_patches(seen, self.patch_px)
             if patches is not None and not patches.any():
                 return np.full(self.n_columns, np.nan)
-            parts += self._of_scale(bank, counts, patches, pooled)
+            parts += self._of_scale(bank, counts, patches, backend)
         return np.concatenate(parts)
 
-    def _of_scale(self, bank: Bank, counts, patches, pooled) -> list[NDArray[np.float64]]:
+    def _of_scale(self, bank: Bank, counts, patches, backend) -> list[NDArray[np.float64]]:
         """With M(t) the mean of max(z, t): the positive half is M(-bias) + bias, the negative one M(bias) - mean z.
 
         The mean of z is the filter times the mean patch, so the negative half costs nothing more at bias 0, and one
         more comparison of responses that are there already at another bias.
         """
-        mean_patch = features_filters.mean_patch(counts, patches, self.patch_px) / unit(bank.scale)
+        filters = bank.filters.astype(np.float64)
+        mean_patch = features_filters.mean_patch(counts, patches, self.patch_px)
+        # Whole numbers, taken off what is multiplied in float32 and put back in float64: a bright, even chip is as
+        # exact as any.
+        middle = np.rint(mean_patch.reshape(N_BANDS, -1).mean(axis=1))
+        offset = filters @ np.repeat(middle, self.patch_px**2) / unit(bank.scale)
+        mean_patch /= unit(bank.scale)
         is_both = self.halves == "both"
-        thresholds = (-self.bias, self.bias) if is_both and self.bias else (-self.bias,)
-        maxima = pooled(counts, patches, bank.for_counts, thresholds, self.patch_px)
+        biases = (-self.bias, self.bias) if is_both and self.bias else (-self.bias,)
+        thresholds = np.array(biases)[:, None] - offset
+        centred = counts - middle.astype(np.float32)[:, None, None]
+        weights = bank.prepared(backend, self.patch_px)
+        maxima = backend.pooled(centred, patches, weights, thresholds, self.patch_px) + offset
         positive = maxima[0] + self.bias
         if not is_both:
             return [positive, mean_patch]
-        return [positive, maxima[-1] - bank.filters.astype(np.float64) @ mean_patch]
+        return [positive, maxima[-1] - filters @ mean_patch]
 
     def _backend(self):
         if self.backend == "numpy" or (self.backend == "auto" and not features_compiled.is_available()):

@@ -9,11 +9,16 @@ STRIP_PX = 128
 BLOCK_FILTERS = 512
 
 
+def prepared(filters: NDArray[np.float32], patch_px: int) -> NDArray[np.float32]:
+    """Filters as `pooled` takes them: as they are."""
+    return filters
+
+
 def pooled(
     counts: NDArray[np.float32],
     patches: NDArray[np.bool_] | None,
     filters: NDArray[np.float32],
-    thresholds: tuple[float, ...],
+    thresholds: NDArray[np.float64],
     patch_px: int,
 ) -> NDArray[np.float64]:
     """Mean over patches of max(filter . patch, threshold).
@@ -24,15 +29,16 @@ def pooled(
     patches : bool array of shape (height - patch_px + 1, width - patch_px + 1), or None
         Which patches take part; None: all. At least one.
     filters : array of shape (n_filters, 3 * patch_px**2)
-    thresholds : tuple of float
+    thresholds : array of shape (n_thresholds, n_filters)
 
     Returns
     -------
     array of shape (n_thresholds, n_filters)
     """
     columns = _columns(counts, patches, patch_px)
+    thresholds = thresholds.astype(np.float32)[..., None]
     n_patches = columns.shape[1]
-    sums = np.zeros((len(thresholds), len(filters)))
+    sums = np.zeros(thresholds.shape[:2])
     responses = np.empty(BLOCK_FILTERS * STRIP_PX, np.float32)
     cut = np.empty_like(responses)
     ones = np.ones(STRIP_PX, np.float32)
@@ -43,10 +49,10 @@ def pooled(
             block = filters[start : start + BLOCK_FILTERS]
             z = responses[: len(block) * n].reshape(len(block), n)
             np.matmul(block, strip, out=z)
-            for number, threshold in enumerate(thresholds):
+            for number, limits in enumerate(thresholds):
                 # The last comparison may overwrite the responses.
                 out = z if number + 1 == len(thresholds) else cut[: z.size].reshape(z.shape)
-                np.maximum(z, np.float32(threshold), out=out)
+                np.maximum(z, limits[start : start + BLOCK_FILTERS], out=out)
                 sums[number, start : start + BLOCK_FILTERS] += out @ ones[:n]
     return sums / n_patches
 

@@ -1,8 +1,8 @@
 """Pooled responses of filters, compiled by numba: the same numbers as `features_blocked`, with nothing kept of them.
 
-The patches of a strip of pixels are laid out once, value by value, small enough for the processor's first cache. Four
-filters at a time go over it, three vectors of eight pixels each, so that twelve sums, three pixels and one weight fill
-the sixteen registers there are; maxima are added up in registers too.
+Patches are laid out value by value in strips small enough for the processor's first cache, and the filters go over a
+strip four at a time (`features_vectors`). Filters of 3 x 3 pixels see four patches side by side at once, for half the
+multiplications; what is left over at the ends of rows, and other filters, go one by one.
 """
 
 from functools import cache
@@ -11,11 +11,27 @@ from importlib.util import find_spec
 import numpy as np
 from numpy.typing import NDArray
 
-LANES = 8
-TILE_PX = 3 * LANES
-STRIP_PX = 8 * TILE_PX
-GROUP = 4
+from predictions import features_vectors
+from predictions.features_vectors import GROUP, POINT, TILE
+
+STRIP = 8 * TILE  # patches, 27 values each
+STRIP_OF_FOURS = 4 * TILE  # fours of patches, 54 values each
 ALIGNMENT = 64
+
+# How a filter's rows become six numbers; values become six as `lay_out_fours` says, responses four as
+# `features_vectors` does.
+FOURS = 4
+_A, _B = POINT, 1 / POINT
+OF_FILTER = np.array(
+    [
+        [1, 0, 0],
+        [-_A / 1.5, -(_A**2) / 1.5, -(_A**3) / 1.5],
+        [-_A / 1.5, _A**2 / 1.5, -(_A**3) / 1.5],
+        [_B / 6, _B**2 / 6, _B**3 / 6],
+        [_B / 6, -(_B**2) / 6, _B**3 / 6],
+        [0, 0, 1],
+    ]
+)
 
 
 @cache
@@ -26,30 +42,53 @@ def is_available() -> bool:
 def pooled(
     counts: NDArray[np.float32],
     patches: NDArray[np.bool_] | None,
-    filters: NDArray[np.float32],
-    thresholds: tuple[float, ...],
+    weights: tuple[NDArray[np.float32], NDArray[np.float32]],
+    thresholds: NDArray[np.float64],
     patch_px: int,
 ) -> NDArray[np.float64]:
-    """Mean over patches of max(filter . patch, threshold); arguments and result as of `features_blocked.pooled`."""
+    """Mean over patches of max(filter . patch, threshold).
+
+    `weights` are the filters as `prepared` lays them out; other arguments and result as of `features_blocked.pooled`.
+    """
+    n_thresholds, n_filters = thresholds.shape
+    plain, in_fours = weights
     runs = _runs(counts.shape[1] - patch_px + 1, counts.shape[2] - patch_px + 1, patches)
-    n_groups = -(-len(filters) // GROUP)
-    weights = _aligned((n_groups, filters.shape[1], GROUP))
-    padded = np.zeros((n_groups * GROUP, filters.shape[1]), np.float32)
-    padded[: len(filters)] = filters
-    weights[:] = padded.reshape(n_groups, GROUP, -1).transpose(0, 2, 1)
-    strip = _aligned((filters.shape[1], STRIP_PX))
-    limits = np.array(thresholds, np.float32)
-    sums = np.zeros((n_groups, len(limits), GROUP))
-    _compiled(len(limits))(np.ascontiguousarray(counts), runs, weights, limits, patch_px, strip, sums)
-    return sums.transpose(1, 0, 2).reshape(len(limits), -1)[:, : len(filters)] / runs[:, 2].sum()
+    limits = np.ascontiguousarray(_grouped(thresholds.T), dtype=np.float32)
+    sums = np.zeros((len(plain), n_thresholds, GROUP))
+    loop = _compiled(n_thresholds)
+    loop(np.ascontiguousarray(counts), runs, plain, in_fours, limits, patch_px, *_strips(plain.shape[1]), sums)
+    return sums.transpose(1, 0, 2).reshape(n_thresholds, -1)[:, :n_filters] / runs[:, 2].sum()
 
 
-def _aligned(shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Zeros that begin where a line of the cache does: a vector never lies over two."""
-    size = int(np.prod(shape)) * 4
-    raw = np.zeros(size + ALIGNMENT, np.uint8)
+def prepared(filters: NDArray[np.float32], patch_px: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Filters by groups, (n_groups, n_values, GROUP), and transformed, (n_groups, 6, n_rows, GROUP)."""
+    plain = _aligned(_grouped(filters))
+    if patch_px != len(OF_FILTER[0]):
+        return plain, np.zeros((len(plain), 0, 0, GROUP), np.float32)
+    rows = filters.astype(np.float64).reshape(len(filters), -1, patch_px)
+    six = _grouped(np.einsum("jx,frx->fjr", OF_FILTER, rows).reshape(len(filters), -1))
+    return plain, _aligned(six.reshape(len(plain), len(OF_FILTER), -1, GROUP))
+
+
+def _grouped(of_filters: NDArray) -> NDArray:
+    """(n_filters, n) as (n_groups, n, GROUP); zeros fill the last group."""
+    n_groups = -(-len(of_filters) // GROUP)
+    padded = np.zeros((n_groups * GROUP, of_filters.shape[1]), of_filters.dtype)
+    padded[: len(of_filters)] = of_filters
+    return padded.reshape(n_groups, GROUP, -1).transpose(0, 2, 1)
+
+
+def _strips(n_values: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    return _aligned(np.zeros((n_values, STRIP))), _aligned(np.zeros((len(OF_FILTER), n_values // 3, STRIP_OF_FOURS)))
+
+
+def _aligned(array: NDArray) -> NDArray[np.float32]:
+    """As float32 that begins where a line of the cache does: a vector never lies over two."""
+    raw = np.empty(array.size * 4 + ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
-    return raw[start : start + size].view(np.float32).reshape(shape)
+    room = raw[start : start + array.size * 4].view(np.float32).reshape(array.shape)
+    room[:] = array
+    return room
 
 
 def _runs(height: int, width: int, patches: NDArray[np.bool_] | None) -> NDArray[np.int64]:
@@ -67,132 +106,88 @@ def _compiled(n_thresholds: int):
     """The loop over strips for so many thresholds; takes seconds, once in a process."""
     import numba
 
-    group_sums = _group_sums(n_thresholds)
+    direct = features_vectors.direct(n_thresholds, STRIP)
+    by_fours = features_vectors.in_fours(n_thresholds, STRIP_OF_FOURS)
 
     @numba.njit(nogil=True)
-    def of_strip(strip, weights, limits, n_missing, sums):
-        for group in range(len(weights)):
-            group_sums(strip, weights, group, limits, sums)
+    def without_padding(limits, n, sums):
+        """An empty place of a strip responds with 0."""
+        for group in range(limits.shape[0]):
             for t in range(n_thresholds):
                 for f in range(GROUP):
-                    sums[group, t, f] -= n_missing * max(np.float32(0.0), limits[t])
+                    sums[group, t, f] -= n * max(np.float32(0.0), limits[group, t, f])
 
     @numba.njit(nogil=True)
-    def over_runs(counts, runs, weights, limits, patch_px, strip, sums):
-        filled = 0
+    def of_strip(strip, weights, limits, sums):
+        for group in range(weights.shape[0]):
+            direct(strip, weights, group, limits, sums)
+
+    @numba.njit(nogil=True)
+    def of_fours(strip, weights, limits, sums):
+        for group in range(weights.shape[0]):
+            by_fours(strip, weights, group, limits, sums)
+
+    @numba.njit(nogil=True)
+    def lay_out(counts, row, start, n, patch_px, strip, filled):
+        value = 0
+        for band in range(counts.shape[0]):
+            for dy in range(patch_px):
+                for dx in range(patch_px):
+                    for i in range(n):
+                        strip[value, filled + i] = counts[band, row + dy, start + dx + i]
+                    value += 1
+
+    @numba.njit(nogil=True)
+    def lay_out_fours(counts, row, start, n, strip, filled):
+        # Numba makes a whole number times a float32 a float64.
+        one, other, half = np.float32(_A), np.float32(_B), np.float32(0.5)
+        two, two_and_a_half = np.float32(2.0), np.float32(2.5)
+        of_row = 0
+        for band in range(counts.shape[0]):
+            for dy in range(3):
+                line = counts[band, row + dy]
+                for i in range(n):
+                    at = start + FOURS * i
+                    d0, d1, d2 = line[at], line[at + 1], line[at + 2]
+                    d3, d4, d5 = line[at + 3], line[at + 4], line[at + 5]
+                    place = filled + i
+                    even, odd = d4 - two * d2, one * (d3 - two * d1)
+                    strip[0, of_row, place] = d0 - two_and_a_half * d2 + d4
+                    strip[1, of_row, place] = even + odd
+                    strip[2, of_row, place] = even - odd
+                    even, odd = d4 - half * d2, other * (d3 - half * d1)
+                    strip[3, of_row, place] = even + odd
+                    strip[4, of_row, place] = even - odd
+                    strip[5, of_row, place] = d1 - two_and_a_half * d3 + d5
+                of_row += 1
+
+    @numba.njit(nogil=True)
+    def over_runs(counts, runs, weights, in_fours, limits, patch_px, strip, strip_of_fours, sums):
+        filled, filled_fours = 0, 0
+        has_fours = in_fours.shape[1] > 0
         for number in range(len(runs)):
             row, start, left = runs[number, 0], runs[number, 1], runs[number, 2]
+            while has_fours and left >= FOURS:
+                n = min(left // FOURS, STRIP_OF_FOURS - filled_fours)
+                lay_out_fours(counts, row, start, n, strip_of_fours, filled_fours)
+                filled_fours, start, left = filled_fours + n, start + FOURS * n, left - FOURS * n
+                if filled_fours == STRIP_OF_FOURS:
+                    of_fours(strip_of_fours, in_fours, limits, sums)
+                    filled_fours = 0
             while left:
-                n = min(left, STRIP_PX - filled)
-                value = 0
-                for band in range(counts.shape[0]):
-                    for dy in range(patch_px):
-                        for dx in range(patch_px):
-                            source = counts[band, row + dy, start + dx : start + dx + n]
-                            target = strip[value, filled : filled + n]
-                            for i in range(n):
-                                target[i] = source[i]
-                            value += 1
+                n = min(left, STRIP - filled)
+                lay_out(counts, row, start, n, patch_px, strip, filled)
                 filled, start, left = filled + n, start + n, left - n
-                if filled == STRIP_PX:
-                    of_strip(strip, weights, limits, 0, sums)
+                if filled == STRIP:
+                    of_strip(strip, weights, limits, sums)
                     filled = 0
         if filled:
             strip[:, filled:] = 0
-            of_strip(strip, weights, limits, STRIP_PX - filled, sums)
+            of_strip(strip, weights, limits, sums)
+            without_padding(limits, STRIP - filled, sums)
+        if filled_fours:
+            strip_of_fours[:, :, filled_fours:] = 0
+            of_fours(strip_of_fours, in_fours, limits, sums)
+            without_padding(limits, FOURS * (STRIP_OF_FOURS - filled_fours), sums)
 
     return over_runs
-
-
-def _group_sums(n_thresholds: int):
-    """A function that numba writes in as vector instructions: the compiler's own would leave half the speed.
-
-    group_sums(strip, weights, group, limits, sums): adds to `sums[group]`, (n_thresholds, GROUP) float64, the sums over
-    a strip of max(filter . patch, limit) of the four filters of a group.
-    """
-    from llvmlite import ir
-    from numba import types
-    from numba.core import cgutils
-    from numba.extending import intrinsic
-
-    lane = ir.FloatType()
-    vector = ir.VectorType(lane, LANES)
-    n_vectors = TILE_PX // LANES
-
-    def address(context, builder, array_type, array, index):
-        found = context.make_array(array_type)(context, builder, array)
-        return found, builder.gep(found.data, [index])
-
-    def spread(builder, value):
-        first = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-        return builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), zeros)
-
-    def constant(number):
-        return ir.Constant(ir.IntType(64), number)
-
-    def load(builder, pointer, index, align):
-        at = builder.bitcast(builder.gep(pointer, [index]), vector.as_pointer())
-        found = builder.load(at)
-        found.align = align
-        return found
-
-    def codegen(context, builder, signature, arguments):
-        strip_type, weights_type, _, limits_type, sums_type = signature.args
-        strip = context.make_array(strip_type)(context, builder, arguments[0])
-        weights = context.make_array(weights_type)(context, builder, arguments[1])
-        limits = context.make_array(limits_type)(context, builder, arguments[3])
-        sums = context.make_array(sums_type)(context, builder, arguments[4])
-        group = arguments[2]
-        n_values = builder.extract_value(strip.shape, 0)
-        fma = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.v{LANES}f32"
-        )
-        zero = ir.Constant(vector, [0.0] * LANES)
-        of_group = builder.gep(weights.data, [builder.mul(group, builder.mul(n_values, constant(GROUP)))])
-        bounds = [spread(builder, builder.load(builder.gep(limits.data, [constant(t)]))) for t in range(n_thresholds)]
-        totals = [[cgutils.alloca_once_value(builder, zero) for _ in range(GROUP)] for _ in range(n_thresholds)]
-        responses = [[cgutils.alloca_once(builder, vector) for _ in range(n_vectors)] for _ in range(GROUP)]
-        for row in totals:
-            for total in row:
-                builder.store(zero, total)
-        with cgutils.for_range(builder, constant(STRIP_PX // TILE_PX)) as tile:
-            for row in responses:
-                for response in row:
-                    builder.store(zero, response)
-            start = builder.mul(tile.index, constant(TILE_PX))
-            with cgutils.for_range(builder, n_values) as value:
-                here = builder.add(start, builder.mul(value.index, constant(STRIP_PX)))
-                pixels = [
-                    load(builder, strip.data, builder.add(here, constant(v * LANES)), 32) for v in range(n_vectors)
-                ]
-                of_value = builder.gep(of_group, [builder.mul(value.index, constant(GROUP))])
-                for f in range(GROUP):
-                    weight = spread(builder, builder.load(builder.gep(of_value, [constant(f)])))
-                    for v in range(n_vectors):
-                        response = responses[f][v]
-                        builder.store(builder.call(fma, [weight, pixels[v], builder.load(response)]), response)
-            for t in range(n_thresholds):
-                for f in range(GROUP):
-                    total = builder.load(totals[t][f])
-                    for v in range(n_vectors):
-                        z = builder.load(responses[f][v])
-                        is_more = builder.fcmp_ordered(">", z, bounds[t])
-                        total = builder.fadd(total, builder.select(is_more, z, bounds[t]))
-                    builder.store(total, totals[t][f])
-        at = builder.gep(sums.data, [builder.mul(group, constant(n_thresholds * GROUP))])
-        for t in range(n_thresholds):
-            for f in range(GROUP):
-                total, target = builder.load(totals[t][f]), builder.gep(at, [constant(t * GROUP + f)])
-                whole = builder.load(target)
-                for i in range(LANES):
-                    one = builder.extract_element(total, ir.Constant(ir.IntType(32), i))
-                    whole = builder.fadd(whole, builder.fpext(one, ir.DoubleType()))
-                builder.store(whole, target)
-        return context.get_dummy_value()
-
-    @intrinsic
-    def group_sums(typing_context, strip, weights, group, limits, sums):
-        return types.void(strip, weights, types.int64, limits, sums), codegen
-
-    return group_sums

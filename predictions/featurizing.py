@@ -14,7 +14,6 @@ from time import monotonic, sleep
 import numpy as np
 from django.db import transaction
 from django.utils.formats import date_format
-from django.utils.text import slugify
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from numpy.typing import NDArray
@@ -29,7 +28,7 @@ from labels.models.areas import AreaKind
 from predictions import chunks, features_compiled, storage
 from predictions.chunks import Plan
 from predictions.features import RandomConvolutionalFeatures
-from predictions.importing import ask_import  # noqa: F401  the other way to a feature set
+from predictions.importing import ask_import, free_slug  # noqa: F401  the other way to a feature set
 from predictions.models import FeatureChunk, FeatureSet
 from predictions.storage import FileDamaged
 
@@ -49,6 +48,7 @@ def ask(
     day: date | str | None = None,
     area: ReferenceArea | None = None,
     options: dict | None = None,
+    filters_of: FeatureSet | None = None,
     name: str = "",
     by=None,
 ) -> FeatureSet:
@@ -62,6 +62,8 @@ def ask(
         Whose grid cells; None: of all current top-level admin areas.
     options : dict or None
         Of RandomConvolutionalFeatures, over DEFAULT_OPTIONS; and `purpose`, for sources limited to one.
+    filters_of : FeatureSet or None
+        One whose filters are used instead of fitting new ones, so that a model learned on it can score this one.
     by : user or None
         Who asks; None: a command.
 
@@ -72,7 +74,9 @@ def ask(
     NotAllowed
         If the source's rights do not let models be trained on it.
     """
-    feature_set = prepared(project, source=source, day=day, area=area, options=options, name=name, by=by)
+    feature_set = prepared(
+        project, source=source, day=day, area=area, options=options, filters_of=filters_of, name=name, by=by
+    )
     with transaction.atomic():
         feature_set.save()
         feature_set.job = jobs.ask(
@@ -86,13 +90,35 @@ def ask(
     return feature_set
 
 
-def prepared(project: Project, *, source, day=None, area=None, options=None, name="", by=None) -> FeatureSet:
+def ask_again(feature_set: FeatureSet, *, by=None) -> Job:
+    """Go on with a set whose job failed or was stopped; what is done stays done. Conflict while one is under way."""
+    with transaction.atomic():
+        feature_set = FeatureSet.objects.select_for_update(of=("self",)).select_related("job").get(pk=feature_set.pk)
+        if feature_set.is_ready or feature_set.job is None or not feature_set.job.is_over:
+            raise Conflict(_("These features are ready, or on their way."))
+        feature_set.job = jobs.retry(feature_set.job, requested_by=by)
+        feature_set.save(update_fields=["job"])
+    return feature_set.job
+
+
+def unfinished(wanted: FeatureSet) -> FeatureSet | None:
+    """A set begun before with just what is wanted now: to be gone on with."""
+    same = {name: getattr(wanted, name) for name in ("project", "source", "image_date", "area", "options")}
+    begun = FeatureSet.objects.filter(**same, kind=FeatureSet.Kind.COMPUTED, content_sha256="")
+    return begun.select_related("project", "source__project", "job").order_by("-pk").first()
+
+
+def prepared(
+    project: Project, *, source, day=None, area=None, options=None, filters_of=None, name="", by=None
+) -> FeatureSet:
     """The row of a feature set, checked, not saved; arguments and errors as for `ask`."""
     if source.project_id != project.pk:
         raise BadInput(_("The imagery source %(name)s is of another project.") % {"name": source.name})
     if area is not None and area.layer.project_id != project.pk:
         raise BadInput(_("The area %(name)s is of another project.") % {"name": area.name})
     wanted = DEFAULT_OPTIONS | (options or {})
+    if filters_of is not None:
+        wanted |= _same_filters(filters_of)
     check_rights(source, wanted.get("purpose", ""))
     bank(wanted)
     image_date = _image_date(day)
@@ -111,15 +137,14 @@ def prepared(project: Project, *, source, day=None, area=None, options=None, nam
     )
 
 
+def _same_filters(of: FeatureSet) -> dict:
+    if of.kind != FeatureSet.Kind.COMPUTED or not of.is_ready:
+        raise BadInput(_("The features %(name)s have no filters to take over, or are not ready.") % {"name": of.name})
+    return {name: value for name, value in of.options.items() if name != "purpose"} | {"filters_of": str(of.uuid)}
+
+
 def parameters_of(feature_set: FeatureSet) -> dict:
     return {"feature_set": str(feature_set.uuid)}
-
-
-def free_slug(project: Project, name: str) -> str:
-    """A short name that no other feature set of the project has."""
-    base = slugify(name)[:50] or "features"
-    taken = set(project.feature_sets.filter(slug__startswith=base).values_list("slug", flat=True))
-    return next(slug for slug in (base, *(f"{base}-{n}" for n in range(2, len(taken) + 3))) if slug not in taken)
 
 
 def _image_date(day: date | str | None) -> str:
@@ -153,7 +178,7 @@ def check_rights(source: ImagerySource, purpose: str = "") -> None:
 
 def bank(options: dict) -> RandomConvolutionalFeatures:
     """The features these options ask for, not fitted; BadInput says which option is wrong."""
-    known = {name: value for name, value in options.items() if name != "purpose"}
+    known = {name: value for name, value in options.items() if name not in ("purpose", "filters_of")}
     try:
         asked = RandomConvolutionalFeatures(**known)
         asked._check_parameters()
@@ -260,6 +285,8 @@ def _forget(feature_set: FeatureSet) -> None:
 def _fitted(running: jobs.RunningJob, feature_set: FeatureSet, cells: NDArray[np.int32]) -> RandomConvolutionalFeatures:
     """The filter bank, from chips of cells in a seeded order until enough of them have imagery."""
     options = feature_set.options
+    if "filters_of" in options:
+        return _taken_over(options["filters_of"])
     order = np.random.default_rng(options.get("seed", 0)).permutation(len(cells))
     n_wanted = min(FIT_CELLS, len(cells))
     running.begin(_("reading pictures for the filters"), n_total=n_wanted)
@@ -268,6 +295,13 @@ def _fitted(running: jobs.RunningJob, feature_set: FeatureSet, cells: NDArray[np
         return bank(options).fit((chip.pixels for chip in chips), map(chunks.known_pixels, known))
     except ValueError as error:
         raise BadInput(_("No filters can be drawn: %(why)s.") % {"why": str(error).rstrip(".")}) from error
+
+
+def _taken_over(uuid: str) -> RandomConvolutionalFeatures:
+    of = FeatureSet.objects.filter(uuid=uuid).first()
+    if of is None:
+        raise BadInput(_("The feature set whose filters were to be taken over is gone."))
+    return chunks.read_plan(of).bank
 
 
 def _with_imagery(running: jobs.RunningJob, feature_set: FeatureSet, names: list[str], n_wanted: int) -> Iterator[Chip]:

@@ -3,6 +3,7 @@
 Learning imports much that pages have no need of, and is imported when it is done.
 """
 
+import predictions.demonstration
 import predictions.featurizing
 import predictions.importing  # noqa: F401
 from labels import jobs

@@ -89,6 +89,7 @@ def figures(
     shown: np.ndarray,
     levels: Mapping[str, np.ndarray],
     steps: Mapping[str, np.ndarray],
+    n_changed: Mapping[str, int] | None = None,
     error_rates_from: str = "",
     report=lambda n_done, n_total: None,
 ) -> dict:
@@ -103,6 +104,8 @@ def figures(
         Of each grouping, the level of each cell of the frame; "" where it has none.
     steps : mapping of str to array of shape (n,)
         `registered`, `kept`, `moved`, `searched`, as for `gains.steps_of`.
+    n_changed : mapping of str to int, optional
+        Records that steps of gains.STEPS changed; cells are counted otherwise.
     """
     problem, heads = fit.problem, fit.heads
     parts = {
@@ -110,7 +113,7 @@ def figures(
         "reliability": lambda: reliability(fit),
         "strata": lambda: _strata(fit, levels, shown),
         "threshold_curve": lambda: _threshold_curve(fit, shown),
-        "gain": lambda: _gain(fit, steps, error_rates_from),
+        "gain": lambda: _gain(fit, steps, n_changed, error_rates_from),
     }
     found = {}
     for number, (name, part) in enumerate(parts.items()):
@@ -189,7 +192,7 @@ def _threshold_curve(fit: Judged, shown: np.ndarray) -> list[dict]:
     )
 
 
-def _gain(fit: Judged, steps: Mapping[str, np.ndarray], error_rates_from: str) -> dict:
+def _gain(fit: Judged, steps: Mapping[str, np.ndarray], n_changed: Mapping[str, int] | None, source: str) -> dict:
     """The same model on raw and on cleaned labels, both judged on the same audited cells."""
     problem = fit.problem
     rows, weights = _scored(fit, "all_searched", "random")
@@ -203,5 +206,6 @@ def _gain(fit: Judged, steps: Mapping[str, np.ndarray], error_rates_from: str) -
         blocks=problem.blocks,
         n_resamples=problem.n_resamples,
         seed=problem.seed,
-        error_rates_from=error_rates_from,
+        n_changed=n_changed,
+        error_rates_from=source,
     )

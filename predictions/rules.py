@@ -1,21 +1,87 @@
-"""Retraining by itself: after so many new labels a run is started."""
+"""Retraining by itself: after so many new labels a run is started.
 
-from labels.models import Project
+New labels are units judged or settled since the last run was asked for, by whomever. So a run that fails is not started
+again every minute, but when as many labels have come once more.
+"""
+
+import logging
+from datetime import datetime
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from labels import access
+from labels.errors import BadInput, LabelsError, NotAllowed
+from labels.models import Adjudication, Job, Project, Review
 from predictions.models import FeatureSet, RetrainingRule
+
+log = logging.getLogger(__name__)
 
 
 def set_rule(
     project: Project, *, feature_set: FeatureSet, every_n_labels: int = 200, is_on: bool = True, by=None
 ) -> RetrainingRule:
-    """The project's rule, made or changed; BadInput for a feature set that is not ready or of another project."""
-    raise NotImplementedError
+    """The project's rule, made or changed.
+
+    Raises BadInput for features that are not ready or of another project and for less than one label; NotAllowed where
+    `by` may not start runs.
+    """
+    if by is not None and not access.can(by, "start_run", project):
+        raise NotAllowed(_("You may not start training runs in this project."))
+    if feature_set.project_id != project.pk:
+        raise BadInput(_("Labels and features must be of this project."))
+    if not feature_set.is_ready:
+        raise BadInput(_("The features %(name)s are not ready yet.") % {"name": feature_set.name})
+    if not (isinstance(every_n_labels, int) and 1 <= every_n_labels < 2**31):
+        raise BadInput(_("A run is started after at least one new label."))
+    fields = {"feature_set": feature_set, "every_n_labels": every_n_labels, "is_on": is_on, "set_by": by}
+    with transaction.atomic():
+        before = RetrainingRule.objects.select_for_update().filter(project=project).first()
+        # Labels count from when the rule was switched on; another number changes nothing about that.
+        set_at = before.set_at if before and before.is_on else timezone.now()
+        rule, _is_new = RetrainingRule.objects.update_or_create(project=project, defaults=fields | {"set_at": set_at})
+    return rule
 
 
 def n_new_labels(rule: RetrainingRule) -> int:
-    """Labels given since the labels of the last run (or since the rule was set, before any)."""
-    raise NotImplementedError
+    """Units judged or settled since the last run was asked for, or since the rule was set."""
+    since = _since(rule)
+    given = {"created_at__gt": since, "unit__audit__project": rule.project_id}
+    judged = Review.objects.filter(**given, retraction__isnull=True).values_list("unit")
+    settled = Adjudication.objects.filter(**given).values_list("unit")
+    return judged.union(settled).count()
+
+
+def _since(rule: RetrainingRule) -> datetime:
+    last = rule.project.training_runs.order_by("-asked_at").values_list("asked_at", flat=True).first()
+    return max(last, rule.set_at) if last else rule.set_at
 
 
 def retrain_where_due() -> int:
     """Start a run in each project whose rule is due; how many were started. Two callers at once start one."""
-    raise NotImplementedError
+    n_started = 0
+    for rule_id in RetrainingRule.objects.filter(is_on=True).order_by("pk").values_list("pk", flat=True):
+        try:
+            n_started += _start_if_due(rule_id)
+        except LabelsError as error:
+            log.warning("Retraining rule %s is due and cannot be followed: %s", rule_id, error)
+    return n_started
+
+
+@transaction.atomic
+def _start_if_due(rule_id: int) -> bool:
+    """Whoever holds the rule's row decides; another passes by, and later finds the run it would have started."""
+    from predictions import training  # imports what learning needs
+
+    rules = RetrainingRule.objects.select_related("project", "feature_set__source", "set_by")
+    rule = rules.select_for_update(skip_locked=True, of=("self",)).filter(pk=rule_id, is_on=True).first()
+    if rule is None or _is_training(rule.project) or n_new_labels(rule) < rule.every_n_labels:
+        return False
+    training.start_run(rule.project, feature_set=rule.feature_set, by=rule.set_by, by_rule=True)
+    return True
+
+
+def _is_training(project: Project) -> bool:
+    waiting = (Job.State.QUEUED, Job.State.RUNNING)
+    return project.training_runs.filter(job__state__in=waiting).exists()

@@ -69,7 +69,7 @@ def _expected(total: AreaTotal) -> float:
 
 def _row(total: AreaTotal, widest: float) -> TotalRow:
     drawn = {
-        name: None if getattr(total, name) is None else 100 * max(0.0, getattr(total, name)) / widest
+        name: None if getattr(total, name) is None else 100 * min(1.0, max(0.0, getattr(total, name)) / widest)
         for name in ("low", "high", "share", "shrunk")
     }
     missing = total.reason or (UNKNOWN if total.share is None else "")

@@ -21,6 +21,7 @@ PURE = [
     "predictions/features_blocked.py",
     "predictions/features_compiled.py",
     "predictions/features_filters.py",
+    "predictions/features_vectors.py",
     "predictions/metrics.py",
     "predictions/ranking.py",
     "predictions/bootstrap.py",
