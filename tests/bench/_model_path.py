@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from predictions import classifier
+from predictions.blocks import block_buffers
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ROWS, MANY_ROWS, COLUMNS = 14_000, 100_000, 4096
@@ -51,7 +52,7 @@ def penalties(n_rows: int) -> np.ndarray:
 def fitted(frame: Frame, labels: np.ndarray, blocks: np.ndarray, keep_bytes: int = 0):
     """The product's own way, from features to the chosen penalty and the scores out of block."""
     path = classifier.RidgePath(penalties(len(labels)), n_extensions=0, keep_bytes=keep_bytes)
-    near = classifier.buffers(frame.cells, blocks, buffer_km=2)
+    near = block_buffers(frame.cells, blocks, buffer_km=2)
     return path.fit(frame.features, labels, blocks=blocks, buffers=near)
 
 
@@ -100,7 +101,7 @@ def closed_form_max_diff() -> float:
 
     frame = Frame(1200, 300, across=40)
     blocks = frame.blocks(10, 10)
-    near = classifier.buffers(frame.cells, blocks, buffer_km=2)
+    near = block_buffers(frame.cells, blocks, buffer_km=2)
     decomposition = classifier.Decomposition.of(frame.features)
     chosen = penalties(1200)[[0, 7, 14]]
     ours = classifier.path_scores(decomposition, frame.labels[:, None], chosen, blocks, near)[:, :, 0]
@@ -109,7 +110,7 @@ def closed_form_max_diff() -> float:
     for block in range(blocks.max() + 1):
         out = blocks == block
         kept = ~out
-        kept[near[block] if not callable(near) else near(block)] = False
+        kept[near[block]] = False
         for number, alpha in enumerate(chosen):
             theirs = Ridge(alpha=alpha, solver="svd").fit(standard[kept], frame.labels[kept]).predict(standard[out])
             worst = max(worst, float(np.abs(theirs - ours[number, out]).max()))
