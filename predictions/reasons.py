@@ -1,23 +1,33 @@
-"""Why a figure of a run is not given: keys kept in the figures, and the sentence a page says for each."""
+"""Why a figure of a run is not given: the keys that figures keep, and the sentence a page says for each."""
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from predictions import calibration, quantities
+
 SENTENCES: dict[str, Promise] = {
-    "too_few": _("Too few cells with and without mines were judged to say this."),
-    "no_positives": _("No judged cell holds a mine."),
-    "no_negatives": _("No judged cell was searched and found clear."),
-    "no_sample": _("No grid cells were drawn at random and searched: this needs a probability sample of cells."),
-    "too_few_blocks": _("The judged cells lie in too few blocks for an interval."),
-    "too_few_groups": _("The judged cells lie in one area only: there is none to leave out."),
-    "no_regions": _("The project has no admin areas to leave out one by one."),
-    "no_imagery": _("No imagery covers these cells."),
-    "no_raw_labels": _("The register's records are not at hand as published."),
-    "no_variation": _("Every judged cell has the same score."),
-    "penalty_at_edge": _(
-        "The best penalty lies at the end of the path: the model may gain from more or other features."
+    quantities.NOTHING_JUDGED: _("No cell was judged that could tell."),
+    quantities.NO_POSITIVE: _("No judged cell holds a mine."),
+    quantities.NO_NEGATIVE: _("No judged cell was searched and found clear."),
+    quantities.ONE_BLOCK: _("All judged cells lie in one block: there is no interval."),
+    quantities.FEW_BLOCKS: _("The judged cells lie in too few blocks for an interval."),
+    quantities.NO_PROBABILITIES: _("The scores are no probabilities: too little was judged to calibrate them."),
+    quantities.NO_BUDGET: _("Nobody said how many places could be inspected."),
+    quantities.NO_SAMPLE: _(
+        "No grid cells were drawn at random and searched: this needs a probability sample of cells."
     ),
-    "no_heads": _("No commercial mine is marked or known, so this head would be the same as the first."),
+    quantities.ONE_AREA: _("All labels lie in one area: there is none to leave out."),
+    quantities.NO_HARD_NEGATIVES: _("No cell that was suggested, or lies near a mine or record, was found clear."),
+    quantities.NO_RANDOM_NEGATIVES: _("No cell of the probability sample was found clear."),
+    quantities.NO_COLOURS: _("These features come without mean colours."),
+    quantities.FEW_SEARCHED: _("Too few cells of the probability sample lie here."),
+    quantities.NO_VARIATION: _("It does not vary within blocks, so no test can tell."),
+    quantities.ONLY_MINES: _("It is known of cells with mines only."),
+    quantities.NOTHING_ABOVE: _("No judged cell scores as high."),
+    quantities.NOTHING_TO_TRAIN: _("No label is left to learn from."),
+    quantities.NOT_SIMULATED: _("This was not worked out."),
+    calibration.TOO_FEW: _("Too few cells with and without mines were judged to say this."),
+    calibration.NO_SPREAD: _("The judged cells' probabilities are all alike, or part mines from the rest completely."),
     "not_computed": _("This was not computed in this run."),
 }
 
