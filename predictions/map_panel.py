@@ -145,11 +145,11 @@ def _listed(curve: list[dict]) -> list[dict]:
 
 
 def _with_mines(totals: dict) -> dict | None:
-    share, n_cells = totals.get("share"), totals.get("n_cells")
-    if not share or share.get("value") is None or not n_cells:
+    found = totals.get("n_cells") or {}
+    if found.get("value") is None:
         return None
-    limits = {name: None if share[name] is None else round(share[name] * n_cells) for name in ("low", "high")}
-    return {"value": round(share["value"] * n_cells), "n": share["n"]} | limits
+    rounded = {name: None if found[name] is None else round(found[name]) for name in ("value", "low", "high")}
+    return rounded | {"n": found["n"]}
 
 
 def _chart(curve: list[dict]) -> dict[str, str] | None:
