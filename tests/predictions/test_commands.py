@@ -91,7 +91,8 @@ def test_a_killed_featurize_is_gone_on_with_by_the_same_words(source, settings, 
         "import sys, django; django.setup(); from django.core.management import call_command\n"
         "from predictions import chunks; chunks.CHUNK_CELLS = chunks.LEAST_CHUNK_CELLS = 8\n"
         "take = chunks.take\n"
-        "def waiting(of):\n    taken = take(of)\n    print('taken', flush=True)\n    sys.stdin.readline()\n    return taken\n"
+        "def waiting(of):\n    taken = take(of)\n    print('taken', flush=True)\n"
+        "    sys.stdin.readline()\n    return taken\n"
         "chunks.take = waiting\n"
         f"call_command('featurize', '--project', {source.project.slug!r}, '--filters', '8')"
     )
