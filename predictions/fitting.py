@@ -66,7 +66,7 @@ class Heads:
         judged: np.ndarray,
         judged_weight: np.ndarray,
     ) -> Heads:
-        """X (n, p); y, weights, judged of (n, heads); the rest of (n,), as for `RidgePath.fit`."""
+        """X (n, p); blocks (n,); y, weights, judged and its weights of (n, heads), as for `RidgePath.fit`."""
         self.models, self.columns = [], _same_columns(weights)
         for columns in self.columns:
             own = weights[:, columns[0]]
@@ -82,7 +82,7 @@ class Heads:
                     blocks=blocks,
                     buffers=buffers,
                     judged=judged[:, columns],
-                    judged_weight=judged_weight,
+                    judged_weight=judged_weight[:, columns[0]],
                     kept=kept,
                 )
             if self.keeper and kept is None:

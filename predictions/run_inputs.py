@@ -112,10 +112,11 @@ def _with_budget(problem: Problem, asked: int | None) -> Problem:
 
 
 def judging_weights(problem: Problem) -> np.ndarray:
-    """(n,): what the choice of the penalty counts each audited cell for: as the ladder does, else one each."""
-    rows, weights, weighting = judged_rows(problem, "random")
-    found = np.zeros(len(problem.y))
-    if weighting == "prevalence":
-        found[rows] = weights
-        return found
-    return np.ones(len(problem.y))
+    """(n, heads): what the choice of the penalty counts each audited cell for: as the ladder does, else one each."""
+    found = np.ones(problem.y.shape)
+    for head in range(problem.y.shape[1]):
+        rows, weights, weighting = judged_rows(problem, "random", head)
+        if weighting == "prevalence":
+            found[:, head] = 0.0
+            found[rows, head] = weights
+    return found

@@ -16,7 +16,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.db import connection
 from django.test import Client
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from labels import workflow
 from labels.imagery import sandbox
@@ -37,6 +37,8 @@ FLAGS = [
 ]
 POINT = (-10.70, 6.40)
 PASSWORD = "a long pass phrase"
+# How long a page may take to show what is expected: machines that run tests are busy.
+expect.set_options(timeout=20_000)
 
 
 class Web:

@@ -33,7 +33,7 @@ def inputs(seed: int = 0) -> tuple:
         "blocks": blocks,
         "buffers": block_buffers(cells, blocks),
         "judged": np.repeat(rng.random((len(cells), 1)) < 0.3, 2, axis=1),
-        "judged_weight": np.ones(len(cells)),
+        "judged_weight": np.ones((len(cells), 2)),
     }
     return features, y, weights, rest
 
@@ -59,7 +59,7 @@ def test_each_head_is_what_it_would_be_alone():
             blocks=rest["blocks"],
             buffers=rest["buffers"],
             judged=rest["judged"][:, head],
-            judged_weight=rest["judged_weight"],
+            judged_weight=rest["judged_weight"][:, head],
         )
         assert both.out_of_block[:, head] == pytest.approx(alone.choice_.scores[:, 0], abs=1e-10)
         assert both.predict(X.astype(np.float32))[:, head] == pytest.approx(

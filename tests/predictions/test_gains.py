@@ -142,13 +142,15 @@ def test_a_seed_gives_the_same_country_again():
 def test_auditing_buys_average_precision():
     """On the mean of ten countries, three of which nobody has seen before."""
     seeds = [*range(N_SEEDS - N_DRAWN), *(secrets.randbelow(10**9) for _ in range(N_DRAWN))]
-    found = {seed: simulation.gain_of(seed, n_resamples=2) for seed in seeds}
+    about = {"side": 40, "n_sample": 700, "n_suggested": 200, "n_resamples": 2}
+    found = {seed: simulation.gain_of(seed, **about) for seed in seeds}
     gained = {seed: each["gain_ap"]["value"] for seed, each in found.items()}
     assert np.mean(list(gained.values())) > 0, f"gains by seed: {gained}"
     assert all(each["error_rates_from"] for each in found.values())
-    assert all(each["n_judged"] > 800 and each["n_judged_positive"] > 20 for each in found.values()), gained
+    assert all(each["n_judged"] > 600 and each["n_judged_positive"] > 20 for each in found.values()), gained
 
 
-def test_the_smallest_gain_is_that_of_the_worst_country():
-    gained = [simulation.gain_of(seed, n_resamples=1)["gain_ap"]["value"] for seed in (0, 1)]
-    assert simulation.gain_ap_min((0, 1)) == min(gained)
+def test_the_smallest_gain_is_that_of_the_worst_country(monkeypatch):
+    gained = {0: 0.3, 1: 0.1, 2: 0.2}
+    monkeypatch.setattr(simulation, "gain_of", lambda seed, **_: {"gain_ap": {"value": gained[seed]}})
+    assert simulation.gain_ap_min(gained) == 0.1
