@@ -35,8 +35,8 @@ SELECT part.area, array_agg(DISTINCT cell.at ORDER BY cell.at)
 FROM mapped_part part JOIN mapped_cell cell ON ST_Intersects(part.part, cell.centre)
 GROUP BY part.area ORDER BY part.area
 """
-# Only cells on a border can lie partly outside; of those, the share that any area of the layer holds. Degrees do: the
-# ground under one cell is as good as even.
+# Only cells on a border can lie partly outside; of those, the share that any area of the layer holds, to a millionth:
+# parts do not add up to the last digit. Degrees do: the ground under one cell is as good as even.
 INSIDE = """
 WITH edge AS (
     SELECT ST_Subdivide(ST_Boundary(area.geometry), 64) AS piece
@@ -48,7 +48,8 @@ WITH edge AS (
     CROSS JOIN LATERAL (SELECT ST_Expand(cell.centre, 0.005) AS box) AS box
     WHERE ST_Intersects(box.box, edge.piece)
 )
-SELECT on_border.at, least(1, sum(ST_Area(ST_Intersection(part.part, on_border.box)) / ST_Area(on_border.box)))
+SELECT on_border.at,
+       least(1, round(sum(ST_Area(ST_Intersection(part.part, on_border.box)) / 0.0001)::numeric, 6))::float
 FROM on_border JOIN mapped_part part ON part.part && on_border.box
 GROUP BY on_border.at
 """

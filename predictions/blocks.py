@@ -53,8 +53,8 @@ def block_buffers(cells: np.ndarray, blocks: np.ndarray, *, buffer_km: float = 2
     cells : int array of shape (n, 2)
         As for `spatial_blocks`.
     blocks : int array of shape (n,)
-        Any grouping of the rows into 0 .. k-1: squares, regions, folds. Negative: in no group, and in no buffer either
-        of the own group; such rows are left out wherever they are near.
+        Any grouping of the rows into 0 .. k-1: squares, regions, folds. Rows of a negative group have no buffer, and
+        are in those of groups they are near to.
     buffer_km : float
         Between the nearest edges of two cells: a point of one may be as far as this from a point of the other. 0 gives
         empty buffers.
@@ -72,7 +72,7 @@ def block_buffers(cells: np.ndarray, blocks: np.ndarray, *, buffer_km: float = 2
     pairs = [np.empty(0, dtype=np.int64)]
     for east, north in _offsets(cells, buffer_km):
         near = _gap_km(cells, east, north) < buffer_km
-        wanted = _codes(cells + [east, north])
+        wanted = _codes(cells + np.array([east, north]))
         # The same cell may be there twice; its rows are neighbours in sorted order.
         first, last = np.searchsorted(codes, wanted), np.searchsorted(codes, wanted, side="right")
         for step in range(int((last - first).max(initial=0))):

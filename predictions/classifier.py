@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -27,6 +28,7 @@ __all__ = [
     "Choice",
     "Decomposition",
     "Fold",
+    "Kept",
     "LeaveOut",
     "PenaltyAtEdge",
     "RidgePath",
@@ -76,6 +78,16 @@ def score_cells(features: np.ndarray, coefficients: np.ndarray, intercept: np.nd
         for head, weights in enumerate(heads):
             scores[start : start + SCORE_ROWS, head] = rows @ weights + np.float32(intercept[head])
     return scores
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What of a fit no label enters."""
+
+    # `Decomposition.to_arrays`.
+    decomposition: dict[str, np.ndarray]
+    # `LeaveOut.operators`: by penalty.
+    operators: dict[float, np.ndarray]
 
 
 class RidgePath:
@@ -130,6 +142,7 @@ class RidgePath:
         buffers: Buffers = None,
         judged: np.ndarray | None = None,
         judged_weight: np.ndarray | None = None,
+        kept: Kept | None = None,
     ) -> RidgePath:
         """Decompose the features, then `refit`.
 
@@ -148,13 +161,19 @@ class RidgePath:
             Rows that the choice of the penalty may look at: audited labels. All fitted rows where not given.
         judged_weight : array of shape (n,), optional
             Their weights in the choice; `sample_weight` where not given.
+        kept : Kept, optional
+            Of an earlier fit of the same features, weights, blocks and buffers: nothing is decomposed then.
         """
         weights = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
         if (weights > 0).any():
             weights = weights / weights[weights > 0].mean()
         blocks = index_blocks(len(X)) if blocks is None else blocks
-        self.decomposition_ = Decomposition.of(X, weights)
+        if kept is None:
+            self.decomposition_ = Decomposition.of(X, weights)
+        else:
+            self.decomposition_ = Decomposition.from_arrays(kept.decomposition, X)
         self.leave_out_ = self._leave_out(blocks, buffers, self.keep_bytes)
+        self.leave_out_.operators = dict(kept.operators) if kept else {}
         return self.refit(y, blocks=blocks, judged=judged, judged_weight=judged_weight)
 
     def refit(
@@ -201,6 +220,10 @@ class RidgePath:
         leave_out = self._leave_out(groups, buffers, 0)
         scores = leave_out.scores(self.y_, penalties, self._moments, self._features)
         return self._choose(scores, penalties, groups).scores
+
+    def kept(self) -> Kept:
+        """For the next fit, of other labels of the same rows."""
+        return Kept(self.decomposition_.to_arrays(), self.leave_out_.operators)
 
     def _leave_out(self, blocks: np.ndarray, buffers: Buffers, keep_bytes: int) -> LeaveOut:
         report = self.report or (lambda n_done, n_total: None)

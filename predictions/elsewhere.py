@@ -5,20 +5,25 @@ countries, so a probability learned in one means nothing in another: only the or
 probability sample there can say what a score comes to.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from django.db import transaction
 from django.utils.translation import gettext as _
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from labels import access
 from labels.errors import BadInput, NotAllowed
 from labels.models import Project
-from predictions import storage, validation
+from predictions import judging, storage, training, validation
+from predictions.blocks import block_buffers, spatial_blocks
+from predictions.calibration import Calibration, cross_calibrated
 from predictions.classifier import score_cells
+from predictions.labelling import HEADS, Frame
 from predictions.models import FeatureSet, TrainingRun
+from predictions.validation import Problem
 
-MODEL = "model.npz"
 # Cells of a probability sample from which more than the order may be judged (statistics.md: enough for the totals).
 ENOUGH_SAMPLED = 200
 
@@ -47,7 +52,7 @@ def runs_for(user, project: Project) -> list[TrainingRun]:
     """Done runs of other projects that this person may look at, and whose features this project has: newest first."""
     if not access.can(user, "view_run", project):
         return []
-    sets = [each for each in project.feature_sets.exclude(content_sha256="")]
+    sets = list(project.feature_sets.exclude(content_sha256=""))
     others = access.projects_of(user).exclude(pk=project.pk)
     runs = (
         TrainingRun.objects.filter(project__in=others)
@@ -90,20 +95,60 @@ def scores(run: TrainingRun, features: NDArray[np.float32]) -> NDArray[np.float3
 
     Raises storage.FileDamaged where its artefact is missing or is not the one it was.
     """
-    arrays = storage.read_arrays(run.folder / MODEL, sha256=run.content_sha256)
+    arrays = storage.read_arrays(run.folder / training.MODEL, sha256=run.content_sha256)
     try:
         return score_cells(features, arrays["coefficients"], arrays["intercept"])
     except (KeyError, ValueError) as error:
-        raise storage.FileDamaged(_("The file %(file)s cannot be read.") % {"file": MODEL}) from error
+        raise storage.FileDamaged(_("The file %(file)s cannot be read.") % {"file": training.MODEL}) from error
 
 
-def judge(run: TrainingRun, problem: validation.Problem, features: NDArray[np.float32]) -> Judgement:
+def judge(run: TrainingRun, here: TrainingRun, *, by=None) -> Judgement:
+    """A run of another project on what a run of this one was judged on: its labels, its features.
+
+    `by` is the person who asks; None for commands. Raises as `check` does, and BadInput where `here` has no labels.
+    """
+    check(by, run, here.feature_set)
+    if here.release is None:
+        raise BadInput(_("This run has no labels of its own to judge by."))
+    features = storage.load_features(here.feature_set)
+    frame = Frame.of(here.release, here.feature_set, features, seed=here.options.get("seed", 0))
+    judged = np.stack([frame.is_judged(head) for head in range(len(HEADS))], axis=1)
+    rows = np.flatnonzero(judged.any(axis=1) & features.is_known)
+    problem = _problem(here, frame, judged, rows, int(features.is_known.sum()))
+    return judge_problem(run, problem, np.asarray(features.features[rows]))
+
+
+def _problem(here: TrainingRun, frame: Frame, judged: NDArray, rows: NDArray, n_mapped: int) -> Problem:
+    """Only what is judged: nothing is fitted here."""
+    options = training.OPTIONS | here.options
+    cells = frame.cells[rows]
+    blocks = spatial_blocks(cells, size_km=options["size_km"])[0] if len(rows) else np.zeros(0, dtype=np.int64)
+    problem = Problem(
+        cells=cells,
+        y=frame.y[rows],
+        is_judged=judged[rows],
+        fit_weights=np.zeros((len(rows), len(HEADS))),
+        sample_weights=frame.sample_weights[rows],
+        blocks=blocks,
+        buffers=block_buffers(cells, blocks, buffer_km=options["buffer_km"]),
+        areas=frame.areas[rows],
+        is_suggested=frame.is_suggested[rows],
+        is_near=frame.is_near[rows],
+        n_mapped=n_mapped,
+        k=options["k"],
+        n_resamples=options["n_resamples"],
+        seed=options["seed"],
+    )
+    return replace(problem, budget=judging.budget(problem, options["budget"]))
+
+
+def judge_problem(run: TrainingRun, problem: Problem, features: NDArray[np.float32]) -> Judgement:
     """A run of another project on what is judged in this one.
 
     Parameters
     ----------
     run : TrainingRun
-        Done, of another project; call `check` first.
+        Done, of another project; `check` was called.
     problem : validation.Problem
         What is judged here; nothing of it went into the run.
     features : array of shape (n, p)
@@ -115,19 +160,47 @@ def judge(run: TrainingRun, problem: validation.Problem, features: NDArray[np.fl
     these cells that has not seen a cell's block. Without them Brier score and log loss are missing.
     """
     found = scores(run, features).astype(np.float64)
-    sampled = np.flatnonzero(problem.is_judged[:, 0] & (problem.sample_weights > 0))
+    sampled = np.flatnonzero(problem.is_judged[:, 0] & (problem.sample_weights > 0) & np.isfinite(found[:, 0]))
     is_ranking_only = len(sampled) < ENOUGH_SAMPLED or len(np.unique(problem.y[sampled, 0])) < 2
     chances = None if is_ranking_only else _calibrated_here(found, problem, sampled)
-    # Out of 0 to 1 on purpose: a raw score of the other country must not be taken for a probability of this one.
-    ranked = found if chances is not None else found + 2
-    rungs = validation.elsewhere(problem, ranked, project=run.project.slug, run=run.number, probabilities=chances)
-    return Judgement(
-        rungs=rungs,
-        is_ranking_only=is_ranking_only,
-        n_sampled=len(sampled),
-        prevalence_there=_prevalence_of(run),
-        prevalence_here=problem.prevalence(),
+    # A score of the other country must not pass for a probability of this one: the order is all that stays of it.
+    rungs = validation.elsewhere(
+        problem,
+        _order(found) if is_ranking_only else found,
+        project=run.project.slug,
+        run=run.number,
+        probabilities=chances,
     )
+    shift = {"prevalence_there": _prevalence_of(run), "prevalence_here": problem.prevalence()}
+    about = shift | {"is_ranking_only": is_ranking_only, "n_sampled": len(sampled)}
+    return Judgement([{**rung, **about} for rung in rungs], **about)
+
+
+def _order(found: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Ranks from 1 up in each column, ties alike; nan stays."""
+    return rankdata(found, axis=0, nan_policy="omit") + 1
+
+
+def _calibrated_here(found: NDArray[np.float64], problem: Problem, sampled: NDArray) -> NDArray[np.float64]:
+    """Probabilities of the first head, (n, heads): on the sample's cells by calibrations without their block, on the
+    others by one of all; nan for further heads."""
+    y, weights = problem.y[sampled, 0], problem.sample_weights[sampled]
+    chances = np.full(found.shape, np.nan)
+    known = np.isfinite(found[:, 0])
+    chances[known, 0] = Calibration.fit(found[sampled, 0], y, weights).predict(found[known, 0])
+    chances[sampled, 0] = cross_calibrated(found[sampled, 0], y, weights, problem.blocks[sampled])
+    return chances
+
+
+def keep(here: TrainingRun, judgement: Judgement) -> None:
+    """Put the rungs on the ladder of this country's run, in place of earlier ones of the same other run."""
+    of = {(rung["project"], rung["run"]) for rung in judgement.rungs}
+    with transaction.atomic():
+        kept = TrainingRun.objects.select_for_update().get(pk=here.pk)
+        ladder = [rung for rung in kept.figures.get("ladder", []) if (rung.get("project"), rung.get("run")) not in of]
+        kept.figures["ladder"] = [*ladder, *judgement.rungs]
+        kept.save(update_fields=["figures"])
+    here.figures = kept.figures
 
 
 def _prevalence_of(run: TrainingRun) -> float | None:

@@ -10,6 +10,7 @@ LANES = 8
 VECTORS = 3
 TILE = LANES * VECTORS
 GROUP = 4
+ROWS_OF_FILTER = 9  # three of each band
 
 # Winograd's F(4, 3): six products of transformed filters and values make the four responses of three values each. With
 # polynomials taken at 0, infinity and plus and minus these two points, errors are half those of the usual 1 and 2.
@@ -51,15 +52,15 @@ def in_fours(n_thresholds: int, strip: int):
 
     def body(code, arguments):
         values, weights, group, thresholds, sums = arguments
-        n_rows = code.length(values, 1)
-        of_group = code.at(weights, code.times(group, n_rows, 6 * GROUP))
+        n_rows = ROWS_OF_FILTER
+        of_group = code.at(weights, code.times(group, n_rows * 6 * GROUP))
         ending = code.ending(thresholds, group, n_thresholds)
         kept = code.room(6 * GROUP * VECTORS)
         with code.loop(code.number(strip // TILE)) as tile:
             with code.loop(code.number(6)) as six:
-                here = code.plus(code.times(tile, TILE), code.times(six, n_rows, strip))
+                here = code.plus(code.times(tile, TILE), code.times(six, n_rows * strip))
                 products = code.products(
-                    code.at(values, here), code.offset(of_group, code.times(six, n_rows, GROUP)), n_rows, strip, GROUP
+                    code.at(values, here), code.offset(of_group, code.times(six, n_rows * GROUP)), n_rows, strip, GROUP
                 )
                 for f in range(GROUP):
                     for v in range(VECTORS):
@@ -157,17 +158,22 @@ class _Code:
 
     def products(self, values, weights, n, stride: int, step: int):
         """[filter][vector]: sums over n rows of values, `stride` numbers apart, times weights, `step` apart."""
-        builder = self.builder
         sums = [[self.variable(self.constant(0.0)) for _ in range(VECTORS)] for _ in range(GROUP)]
-        with self.loop(n) as row:
-            start = self.offset(values, self.times(row, stride))
-            vectors = [self._load(self.offset(start, self.number(v * LANES))) for v in range(VECTORS)]
-            of_row = self.offset(weights, self.times(row, step))
-            for f in range(GROUP):
-                weight = self.spread(self.offset(of_row, self.number(f)))
-                for v in range(VECTORS):
-                    builder.store(self.fma(weight, vectors[v], builder.load(sums[f][v])), sums[f][v])
-        return [[builder.load(each) for each in of_filter] for of_filter in sums]
+        if isinstance(n, int):  # written out: LLVM would leave a rest, and write the sums to memory before it
+            for row in range(n):
+                self._add_products(sums, values, weights, self.number(row * stride), self.number(row * step))
+        else:
+            with self.loop(n) as row:
+                self._add_products(sums, values, weights, self.times(row, stride), self.times(row, step))
+        return [[self.builder.load(each) for each in of_filter] for of_filter in sums]
+
+    def _add_products(self, sums, values, weights, values_at, weights_at) -> None:
+        start, of_row = self.offset(values, values_at), self.offset(weights, weights_at)
+        vectors = [self._load(self.offset(start, self.number(v * LANES))) for v in range(VECTORS)]
+        for f in range(GROUP):
+            weight = self.spread(self.offset(of_row, self.number(f)))
+            for v in range(VECTORS):
+                self.builder.store(self.fma(weight, vectors[v], self.builder.load(sums[f][v])), sums[f][v])
 
     def _load(self, pointer):
         found = self.builder.load(self.builder.bitcast(pointer, self.vector.as_pointer()))

@@ -8,14 +8,25 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
 from predictions.calibration import Calibration, cross_calibrated
-from predictions.classifier import PenaltyAtEdge, RidgePath, score_cells
+from predictions.classifier import Kept, PenaltyAtEdge, RidgePath, score_cells
 from predictions.leave_out import Buffers
 
 Report = Callable[[int, int], None]
+# Room for what makes a fit of new labels quick, of each set of weights.
+KEEP_BYTES = 512 * 1024**2
+
+
+class Keeper(Protocol):
+    """Where what no label enters is kept from one fit to the next; weights (n,) are those of the fit."""
+
+    def load(self, weights: np.ndarray) -> Kept | None: ...
+
+    def save(self, weights: np.ndarray, kept: Kept) -> None: ...
 
 
 @dataclass
@@ -28,6 +39,8 @@ class Heads:
         As for `RidgePath`.
     report : callable, optional
         Told (blocks done, blocks) of all that is left out for the path.
+    keeper : Keeper, optional
+        Knows the features, blocks and buffers; a fit found there differs in labels alone.
 
     Attributes
     ----------
@@ -38,6 +51,7 @@ class Heads:
     penalties: list[float] | None = None
     criterion: str = "auto"
     report: Report | None = None
+    keeper: Keeper | None = None
     models: list[RidgePath] = field(default_factory=list)
     columns: list[np.ndarray] = field(default_factory=list)
 
@@ -52,21 +66,27 @@ class Heads:
         judged: np.ndarray,
         judged_weight: np.ndarray,
     ) -> Heads:
-        """X (n, p); y, weights, judged of (n, heads); the rest of (n,), as for `RidgePath.fit`."""
+        """X (n, p); blocks (n,); y, weights, judged and its weights of (n, heads), as for `RidgePath.fit`."""
         self.models, self.columns = [], _same_columns(weights)
         for columns in self.columns:
-            model = RidgePath(self.penalties, self.criterion, report=self.report)
+            own = weights[:, columns[0]]
+            kept = self.keeper.load(own) if self.keeper else None
+            room = KEEP_BYTES if self.keeper else 0
+            model = RidgePath(self.penalties, self.criterion, keep_bytes=room, report=self.report)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", PenaltyAtEdge)  # the figures say it
                 model.fit(
                     X,
                     y[:, columns],
-                    weights[:, columns[0]],
+                    own,
                     blocks=blocks,
                     buffers=buffers,
                     judged=judged[:, columns],
-                    judged_weight=judged_weight,
+                    judged_weight=judged_weight[:, columns[0]],
+                    kept=kept,
                 )
+            if self.keeper and kept is None:
+                self.keeper.save(own, model.kept())
             self.models.append(model)
         self.out_of_block = self._gathered([model.choice_.scores for model in self.models])
         self.coefficients = self._gathered([model.coefficients_ for model in self.models])

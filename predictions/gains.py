@@ -1,37 +1,137 @@
-"""What auditing bought: one model, one set of judged cells, the labels cleaned step by step."""
+"""What auditing bought: one model, one set of judged cells, the labels cleaned step by step.
 
-from collections.abc import Callable
+Only the labels of the fit differ between steps. All are judged on the same audited cells by scores out of their blocks,
+so what a step adds is what its labels add.
+"""
 
+from collections.abc import Callable, Mapping
+from typing import TypedDict
+
+import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from predictions.bootstrap import N_RESAMPLES, Resamples, limits
+from predictions.quantities import NO_POSITIVE, NOTHING_JUDGED, Quantity, missing, quantity
+from predictions.ranking import Ranking
 
 STEPS = ("register", "rejected_dropped", "moved", "searched_added")
 
 
+class Step(TypedDict):
+    key: str
+    n_changed: int  # records or cells that this step changed; of the register, cells that hold a record
+    ap: Quantity
+
+
+class Gain(TypedDict):
+    steps: list[Step]
+    gain_ap: Quantity  # of the last step over the first, paired: of the same resamples
+    is_measurable: bool  # the interval of the gain lies above 0
+    n_judged: int
+    n_judged_positive: int
+    error_rates_from: str  # of made-up registers: where their error rates come from
+
+
 def steps_of(
-    registered: ArrayLike,  # bool (n, ): a reported point lies in the cell
-    kept: ArrayLike,  # bool: still, once rejected records are dropped
-    moved: ArrayLike,  # bool: once moved records lie at their mark
-    searched: ArrayLike,  # float (n,): 1 or 0 where searched, nan elsewhere
-) -> dict[str, NDArray]:
-    """Labels of the fit at each step: (n,) float of 0 and 1."""
-    raise NotImplementedError
+    registered: ArrayLike, kept: ArrayLike, moved: ArrayLike, searched: ArrayLike
+) -> dict[str, NDArray[np.float64]]:
+    """Labels of the fit at each step.
+
+    Parameters
+    ----------
+    registered : bool array of shape (n,)
+        Whether a reported point lies in the cell: the register as published, every record a mine.
+    kept : bool array of shape (n,)
+        The same without the records that were rejected.
+    moved : bool array of shape (n,)
+        The same with the moved ones in the cell of their mark.
+    searched : array of shape (n,)
+        1 with a mine, 0 without where the cell was searched; nan elsewhere.
+
+    Returns
+    -------
+    dict of str to array of shape (n,)
+        0 and 1, in the order of `STEPS`; each step keeps the ones before it, a search overrules what records say.
+    """
+    registered, kept, moved = (np.asarray(mask, dtype=bool).astype(float) for mask in (registered, kept, moved))
+    searched = np.asarray(searched, dtype=float)
+    added = np.where(np.isfinite(searched), searched, moved)
+    return dict(zip(STEPS, (registered, kept, moved, added), strict=True))
 
 
 def gain(
-    steps: dict[str, ArrayLike],
-    scorer: Callable[[NDArray], NDArray],  # labels (n, steps) -> out-of-block scores (n, steps)
+    steps: Mapping[str, ArrayLike],
+    scorer: Callable[[NDArray], NDArray],
     *,
-    truth: ArrayLike,  # (n,) audited 0 or 1, nan where not judged
+    truth: ArrayLike,
     weights: ArrayLike,
     blocks: ArrayLike,
-    n_resamples: int = 1000,
+    n_changed: Mapping[str, int] | None = None,
+    n_resamples: int = N_RESAMPLES,
     seed: int = 0,
     error_rates_from: str = "",
-) -> dict:
-    """`figures["gain"]`."""
-    raise NotImplementedError
+) -> Gain:
+    """Average precision at each step, and what the last has over the first.
+
+    Parameters
+    ----------
+    steps : mapping of str to array of shape (n,)
+        Labels of the fit, first to last.
+    scorer : callable
+        Labels (n, steps) to out-of-block scores (n, steps), by the same model and cells (`Heads.relabelled`).
+    truth : array of shape (n,)
+        Audited: 1 or 0, nan where not judged.
+    weights, blocks : arrays of shape (n,)
+        Of judged cells: how many each stands for; which lie together.
+    n_changed : mapping of str to int, optional
+        Records or cells that each step changed; counted in cells otherwise.
+
+    Returns
+    -------
+    Gain
+        Each average precision with its block-bootstrap interval, the gain with the interval of differences within the
+        same resamples. Without judged mines all are missing and say why, and nothing is measurable; nor is a gain
+        whose interval is missing or reaches down to 0.
+    """
+    keys = list(steps)
+    labels = np.column_stack([np.asarray(steps[key], dtype=float) for key in keys])
+    truth, weights = np.asarray(truth, dtype=float), np.asarray(weights, dtype=float)
+    scores = np.asarray(scorer(labels), dtype=float)
+    rows = np.flatnonzero(np.isfinite(truth) & (weights > 0) & np.isfinite(scores).all(axis=1))
+    y = truth[rows]
+    figures = _paired(y, scores[rows], weights[rows], np.asarray(blocks)[rows], n_resamples, seed)
+    changed = _changed(keys, labels) | dict(n_changed or {})
+    return Gain(
+        steps=[Step(key=key, n_changed=int(changed[key]), ap=ap) for key, ap in zip(keys, figures, strict=False)],
+        gain_ap=figures[-1],
+        is_measurable=(figures[-1]["low"] or 0.0) > 0,
+        n_judged=len(rows),
+        n_judged_positive=int(y.sum()),
+        error_rates_from=error_rates_from,
+    )
 
 
-def gain_ap_min(seeds: tuple[int, ...] = tuple(range(10))) -> float:
-    """The smallest gain in average precision over simulated worlds, for the bench."""
-    raise NotImplementedError
+def _paired(y, scores, weights, blocks, n_resamples: int, seed: int) -> list[Quantity]:
+    """Average precision of each column of scores, then the last less the first."""
+    n, n_steps = len(y), scores.shape[1]
+    if not y.sum():
+        return [missing(n, NO_POSITIVE if n else NOTHING_JUDGED)] * (n_steps + 1)
+    rankings = [Ranking(y, column, weights) for column in scores.T]
+
+    def statistic(times: NDArray | None) -> NDArray:
+        ap = np.stack([ranking.average_precision(times) for ranking in rankings], axis=1)
+        return np.column_stack([ap, ap[:, -1] - ap[:, 0]])
+
+    resamples = Resamples.of(blocks, n_resamples, seed)
+    drawn = resamples.of_statistic(statistic)
+    found = []
+    for value, column in zip(statistic(None)[0], drawn.T, strict=True):
+        low, high, reason = limits(column, resamples.n_blocks)
+        found.append(quantity(value, low, high, n=n, reason=reason))
+    return found
+
+
+def _changed(keys: list[str], labels: NDArray) -> dict[str, int]:
+    """Cells whose label a step changed; of the first, cells labelled 1."""
+    changes = (np.diff(labels, axis=1, prepend=0) != 0).sum(axis=0)
+    return dict(zip(keys, changes.tolist(), strict=True))

@@ -13,7 +13,7 @@ import numpy as np
 from predictions import curves, gains, strata, validation
 from predictions.calibration import corrected, cox, cross_calibrated, recording_shares
 from predictions.fitting import Chances, Heads
-from predictions.quantities import NO_SAMPLE, missing
+from predictions.quantities import NO_SAMPLE, missing, quantity
 from predictions.validation import Problem
 
 # Inspections, as a share of the mapped cells, where nobody said how many.
@@ -28,7 +28,7 @@ class Judged:
     heads: Heads
     # Of each head; None where its judged cells are all of one class.
     chances: list[Chances | None]
-    # Of the first head, by area: share of the mines that the register records; where only records spoke.
+    # Of the first head, by area: the share of the sample's mines that hold a record, with its limits.
     recording: dict[int, tuple[float, float, float]]
 
     def probabilities(self, scores: np.ndarray, areas: np.ndarray) -> np.ndarray:
@@ -89,6 +89,7 @@ def figures(
     shown: np.ndarray,
     levels: Mapping[str, np.ndarray],
     steps: Mapping[str, np.ndarray],
+    n_changed: Mapping[str, int] | None = None,
     error_rates_from: str = "",
     report=lambda n_done, n_total: None,
 ) -> dict:
@@ -103,6 +104,8 @@ def figures(
         Of each grouping, the level of each cell of the frame; "" where it has none.
     steps : mapping of str to array of shape (n,)
         `registered`, `kept`, `moved`, `searched`, as for `gains.steps_of`.
+    n_changed : mapping of str to int, optional
+        Records that steps of gains.STEPS changed; cells are counted otherwise.
     """
     problem, heads = fit.problem, fit.heads
     parts = {
@@ -110,13 +113,25 @@ def figures(
         "reliability": lambda: reliability(fit),
         "strata": lambda: _strata(fit, levels, shown),
         "threshold_curve": lambda: _threshold_curve(fit, shown),
-        "gain": lambda: _gain(fit, steps, error_rates_from),
+        "recording": lambda: recording(fit),
+        "gain": lambda: _gain(fit, steps, n_changed, error_rates_from),
     }
     found = {}
     for number, (name, part) in enumerate(parts.items()):
         report(number, len(parts))
         found[name] = part()
     return found
+
+
+def recording(fit: Judged) -> list[dict]:
+    """`figures["recording"]`: by area, the share of the sample's mines that the register knows of."""
+    problem = fit.problem
+    areas = np.full(len(problem.y), -1) if problem.areas is None else problem.areas
+    mines = (problem.sample_weights > 0) & problem.is_judged[:, 0] & (problem.y[:, 0] > 0)
+    return [
+        {"area": area, "share": quantity(share, low, high, n=int((mines & (areas == area)).sum()))}
+        for area, (share, low, high) in fit.recording.items()
+    ]
 
 
 def reliability(fit: Judged) -> dict:
@@ -189,7 +204,7 @@ def _threshold_curve(fit: Judged, shown: np.ndarray) -> list[dict]:
     )
 
 
-def _gain(fit: Judged, steps: Mapping[str, np.ndarray], error_rates_from: str) -> dict:
+def _gain(fit: Judged, steps: Mapping[str, np.ndarray], n_changed: Mapping[str, int] | None, source: str) -> dict:
     """The same model on raw and on cleaned labels, both judged on the same audited cells."""
     problem = fit.problem
     rows, weights = _scored(fit, "all_searched", "random")
@@ -203,5 +218,6 @@ def _gain(fit: Judged, steps: Mapping[str, np.ndarray], error_rates_from: str) -
         blocks=problem.blocks,
         n_resamples=problem.n_resamples,
         seed=problem.seed,
-        error_rates_from=error_rates_from,
+        n_changed=n_changed,
+        error_rates_from=source,
     )

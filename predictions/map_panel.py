@@ -8,10 +8,12 @@ from django.utils.translation import gettext as _
 from labels import outlines
 from labels.imagery.decoding import PictureMissing
 from labels.models import Project
-from predictions import exposure, reasons, run_tiles
+from predictions import comparing, exposure, reasons, run_tiles
 from predictions.models import TrainingRun
+from predictions.storage import FileDamaged
 
 LISTED = 9  # thresholds in the table for who has no script
+LEAST_REACH = 0.02  # colours of a difference: where scores hardly moved, the map says so by staying grey
 CHART = (100, 60)  # width and height of the drawing of precision and recall, its own units
 
 
@@ -37,6 +39,7 @@ class DifferencePanel:
     """What templates/predictions/_map_difference.html shows."""
 
     data: dict
+    reach: float  # change from which on colours are the strongest
 
 
 def panel(run: TrainingRun, user) -> MapPanel | None:
@@ -74,7 +77,8 @@ def difference_panel(before: TrainingRun, after: TrainingRun, user) -> Differenc
     """
     try:
         scale, _other = run_tiles.scale_of(after), run_tiles.scale_of(before)
-    except PictureMissing:
+        reach = max(comparing.reach_of(before, after) or 0, LEAST_REACH)
+    except (PictureMissing, FileDamaged):
         return None
     exposure.record(user, after.project)
     low, high = run_tiles.DIFFERENCES
@@ -83,9 +87,10 @@ def difference_panel(before: TrainingRun, after: TrainingRun, user) -> Differenc
         "tiles": _address("run_difference_tile", after.project.slug, after.number, before.number),
         "low": low,
         "high": high,
+        "reach": reach,
         "words": _words() | {"cell": _("Score moved by %s here.")},
     }
-    return DifferencePanel(data)
+    return DifferencePanel(data, reach)
 
 
 def background(project: Project, bounds: tuple[float, float, float, float]) -> dict:
@@ -140,11 +145,11 @@ def _listed(curve: list[dict]) -> list[dict]:
 
 
 def _with_mines(totals: dict) -> dict | None:
-    share, n_cells = totals.get("share"), totals.get("n_cells")
-    if not share or share.get("value") is None or not n_cells:
+    found = totals.get("n_cells") or {}
+    if found.get("value") is None:
         return None
-    limits = {name: None if share[name] is None else round(share[name] * n_cells) for name in ("low", "high")}
-    return {"value": round(share["value"] * n_cells), "n": share["n"]} | limits
+    rounded = {name: None if found[name] is None else round(found[name]) for name in ("value", "low", "high")}
+    return rounded | {"n": found["n"]}
 
 
 def _chart(curve: list[dict]) -> dict[str, str] | None:

@@ -11,6 +11,8 @@ import numpy as np
 
 # From so many audited positives on, average precision has little enough noise to choose by.
 POSITIVES_FOR_RANKING = 200
+# Losses this near to the smallest, as a share of it, are as good: the path is flat where penalties cease to matter.
+AS_GOOD = 1e-4
 
 
 @dataclass(frozen=True)
@@ -62,9 +64,9 @@ def choose_penalty(
 
     Notes
     -----
-    Without a judged row of either class for a head, its criterion is squared loss over all rows with a weight. Of equal
-    losses the larger penalty wins. For a block, the fits of other blocks that are compared have seen its labels;
-    only the comparison has not (pooled, without fits within fits).
+    Without a judged row of either class for a head, its criterion is squared loss over all rows with a weight. Of
+    losses within 1e-4 of the smallest the one of the largest penalty wins. For a block, the fits of other blocks that
+    are compared have seen its labels; only the comparison has not (pooled, without fits within fits).
     """
     penalties = np.asarray(penalties, dtype=np.float64)
     if (np.diff(penalties) <= 0).any():
@@ -107,9 +109,10 @@ def _criterion(criterion: str, targets: np.ndarray, judged: np.ndarray) -> str:
 
 
 def _best(losses: np.ndarray) -> np.ndarray:
-    """Index of the smallest along the first axis, the last of equals; the last where there is none."""
+    """Index along the first axis of the last one as small as the smallest; the last where there is none."""
     losses = np.where(np.isfinite(losses), losses, np.inf)
-    return len(losses) - 1 - np.argmin(losses[::-1], axis=0)
+    as_small = losses <= losses.min(axis=0) * (1 + AS_GOOD) + 1e-12
+    return len(losses) - 1 - np.argmax(as_small[::-1], axis=0)
 
 
 def _squared_losses(scores, targets, weights, blocks, n_blocks) -> tuple[np.ndarray, np.ndarray]:
@@ -138,8 +141,8 @@ def _ranking_losses(scores, targets, weights, blocks, n_blocks) -> tuple[np.ndar
 def _precisions_without(scores, targets, weights, blocks, present) -> np.ndarray:
     """(1 + len(present),) weighted average precision of all rows, then without each of these blocks; nan unscored.
 
-    The mean, over positives, of the precision down to the last row of the same score. What a block adds to the rows above
-    a positive is looked up among the block's own rows, so a block costs its positives and no pass over all rows.
+    The mean, over positives, of the precision down to the last row of the same score. What a block adds to the rows
+    above a positive is looked up among the block's own rows, so a block costs no pass over all rows.
     """
     if not np.isfinite(scores).all():
         return np.full(1 + len(present), np.nan)

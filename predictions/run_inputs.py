@@ -1,11 +1,14 @@
 """What a training run is made of: labels and features of cells, put together and found fit to learn from."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 from django.utils.translation import gettext as _
 
 from labels.errors import BadInput
+from labels.models import Release
+from labels.releases.training import trainable
 from predictions import judging
 from predictions.blocks import block_buffers, spatial_blocks
 from predictions.featurizing import check_rights
@@ -45,6 +48,12 @@ def check_features(feature_set: FeatureSet, purpose: str) -> None:
     """A right can end after the features were made."""
     if feature_set.source is not None:
         check_rights(feature_set.source, purpose)
+
+
+def n_changed(release: Release) -> dict[str, int]:
+    """Records that steps of predictions.gains changed."""
+    verdicts = Counter(row["verdict"] for row in trainable(release).labels)
+    return {"rejected_dropped": verdicts["reject"], "moved": verdicts["move"]}
 
 
 def _check_labels(material: Material) -> None:
@@ -103,10 +112,11 @@ def _with_budget(problem: Problem, asked: int | None) -> Problem:
 
 
 def judging_weights(problem: Problem) -> np.ndarray:
-    """(n,): what the choice of the penalty counts each audited cell for: as the ladder does, else one each."""
-    rows, weights, weighting = judged_rows(problem, "random")
-    found = np.zeros(len(problem.y))
-    if weighting == "prevalence":
-        found[rows] = weights
-        return found
-    return np.ones(len(problem.y))
+    """(n, heads): what the choice of the penalty counts each audited cell for: as the ladder does, else one each."""
+    found = np.ones(problem.y.shape)
+    for head in range(problem.y.shape[1]):
+        rows, weights, weighting = judged_rows(problem, "random", head)
+        if weighting == "prevalence":
+            found[:, head] = 0.0
+            found[rows, head] = weights
+    return found

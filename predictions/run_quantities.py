@@ -51,17 +51,20 @@ class Quantity:
 
     @property
     def percent(self) -> str:
-        return NONE if self.value is None else bare_percent(self.value) + NO_BREAK + "%"
+        return NONE if self.value is None else _percent(self.value, self._digits) + NO_BREAK + "%"
 
     @property
     def percent_interval(self) -> str:
-        return f"{bare_percent(self.low)}–{bare_percent(self.high)}" if self.has_interval else ""
+        return f"{_percent(self.low, self._digits)}–{_percent(self.high, self._digits)}" if self.has_interval else ""
+
+    @property
+    def _digits(self) -> int:
+        """Of percentages: below a tenth, where prevalences lie, and next to all, with a decimal."""
+        return 1 if self.value is not None and (0 < self.value < 0.0995 or 0.99 < self.value < 1) else 0
 
 
-def bare_percent(share: float) -> str:
-    """A percentage without its sign; below a tenth with a decimal, as prevalences lie there."""
-    value = share * 100
-    return number(value, 1 if 0 < abs(value) < 10 or 99 < value < 100 else 0)
+def _percent(share: float, digits: int) -> str:
+    return number(share * 100, digits)
 
 
 def plain(value: float | None, digits: int = 2) -> str:

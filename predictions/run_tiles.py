@@ -67,9 +67,8 @@ def tile(run: TrainingRun, z: int, x: int, y: int) -> bytes:
     with _opened(run) as dataset:
         score, distance, left_out = _sampled(dataset, z, x, y, (SCORE, DISTANCE, OUT_OF_BLOCK))
         low, high = _range(dataset)
-    threshold = _threshold(run)
-    flags = np.where(distance > threshold, OUTSIDE, 0) if threshold is not None else np.zeros(score.shape, int)
-    return packed(score, low, high, flags + np.where(left_out == 1, LEFT_OUT, 0))
+    flags = np.where(_is_like_training(run, distance), 0, OUTSIDE) + np.where(left_out == 1, LEFT_OUT, 0)
+    return packed(score, low, high, flags)
 
 
 def difference_tile(before: TrainingRun, after: TrainingRun, z: int, x: int, y: int) -> bytes:
@@ -79,6 +78,12 @@ def difference_tile(before: TrainingRun, after: TrainingRun, z: int, x: int, y: 
     with _opened(after) as dataset:
         (new,) = _sampled(dataset, z, x, y, (SCORE,))
     return packed(new - old, *DIFFERENCES, np.zeros(new.shape, int))
+
+
+def _is_like_training(run: TrainingRun, distance: NDArray) -> NDArray[np.bool_]:
+    """As predictions.training counts them: without a threshold no cell is."""
+    threshold = _threshold(run)
+    return distance <= threshold if threshold is not None else np.zeros(distance.shape, dtype=bool)
 
 
 def _opened(run: TrainingRun):

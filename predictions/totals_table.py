@@ -8,7 +8,7 @@ from labels.models import ReferenceLayer
 from predictions import reasons
 from predictions.models import AreaTotal, TrainingRun
 
-SHOWN = 30  # areas of a layer; the others are counted
+SHOWN = 12  # areas of a layer; the others are counted
 UNKNOWN = "not_computed"
 
 
@@ -69,7 +69,7 @@ def _expected(total: AreaTotal) -> float:
 
 def _row(total: AreaTotal, widest: float) -> TotalRow:
     drawn = {
-        name: None if getattr(total, name) is None else 100 * max(0.0, getattr(total, name)) / widest
+        name: None if getattr(total, name) is None else 100 * min(1.0, max(0.0, getattr(total, name)) / widest)
         for name in ("low", "high", "share", "shrunk")
     }
     missing = total.reason or (UNKNOWN if total.share is None else "")

@@ -24,11 +24,13 @@ from predictions import judging, mapping, storage
 from predictions.applicability import Applicability
 from predictions.fitting import Heads
 from predictions.judging import Judged
+from predictions.kept_fits import KeptFits
 from predictions.labelling import HEADS, Status
 from predictions.models import AreaTotal, FeatureSet, TrainingRun
 from predictions.quantities import quantity
+from predictions.run_files import MODEL as MODEL
 from predictions.run_files import code_version, versions, write_files
-from predictions.run_inputs import Material, check_features, judging_weights, problem_of
+from predictions.run_inputs import Material, check_features, judging_weights, n_changed, problem_of
 from predictions.run_options import OPTIONS, checked_options
 from predictions.validation import Problem
 
@@ -193,7 +195,8 @@ def _released(running: RunningJob, run: TrainingRun, purpose: str) -> Release:
 
 def _fitted(running: RunningJob, material: Material, problem: Problem) -> Judged:
     running.begin(_("fitting along the path of penalties"))
-    heads = Heads(material.options["penalties"], report=running.progress)
+    keeper = KeptFits(material, problem)
+    heads = Heads(material.options["penalties"], report=running.progress, keeper=keeper)
     X = np.asarray(material.features.features[material.rows])
     heads.fit(
         X,
@@ -256,6 +259,7 @@ def _figures(running: RunningJob, material: Material, fit: Judged, scores: dict,
         shown=mapping.Scores(**scores).shown,
         levels={name: frame.stratum(name, rows) for name in frame.strata},
         steps={name: step[rows] for name, step in frame.steps.items()},
+        n_changed=n_changed(run.release),
         error_rates_from=material.options["error_rates_from"],
         report=running.progress,
     )
@@ -278,10 +282,6 @@ def _figures(running: RunningJob, material: Material, fit: Judged, scores: dict,
         "heads": list(HEADS),
         "threshold": judging.threshold_of(mapping.Scores(**scores).shown, problem.budget),
         "is_of_records": fit.chances[0] is None or fit.chances[0].is_of_records,
-        "recording": [
-            {"area": area, "share": quantity(share, low, high, n=problem.sample_weights.astype(bool).sum())}
-            for area, (share, low, high) in fit.recording.items()
-        ],
         "applicability": {
             "threshold": applicability.threshold if applicability else None,
             "share_outside": n_outside / max(int(known.sum()), 1),

@@ -21,6 +21,7 @@ PURE = [
     "predictions/features_blocked.py",
     "predictions/features_compiled.py",
     "predictions/features_filters.py",
+    "predictions/features_vectors.py",
     "predictions/metrics.py",
     "predictions/ranking.py",
     "predictions/bootstrap.py",
@@ -33,6 +34,7 @@ PURE = [
     "predictions/applicability.py",
     "predictions/intensity.py",
     "predictions/gains.py",
+    "predictions/simulation.py",
     "predictions/rasters.py",
     "predictions/classifier.py",
     "predictions/decomposition.py",
@@ -41,7 +43,6 @@ PURE = [
     "predictions/calibration.py",
     "predictions/fitting.py",
     "predictions/judging.py",
-    "predictions/features_vectors.py",
     *(
         str(path.relative_to(ROOT))
         for path in (ROOT / "labels/demonstration").glob("*.py")

@@ -15,6 +15,7 @@ from labels.imagery.rights import Use
 from labels.models import ImagerySource, Project, ReferenceArea, Scene
 from labels.views.doors import in_project, said
 from predictions import feature_costs, featurizing
+from predictions.asking_again import ask_again
 
 N_DATES = 60  # dates of one source to choose from, the newest
 NEWEST = ""
@@ -59,9 +60,9 @@ def feature_set_cancel(request: HttpRequest, project: Project, feature_set: str)
 @in_project("make_features")
 def feature_set_retry(request: HttpRequest, project: Project, feature_set: str) -> HttpResponse:
     """Go on with one that failed or was stopped."""
-    found = get_object_or_404(sets_of(project), slug=feature_set, content_sha256="")
+    found = get_object_or_404(sets_of(project), slug=feature_set)
     try:
-        featurizing.ask_again(found, by=request.user)
+        ask_again(found, by=request.user)
     except LabelsError as error:
         return said(request, error, "predictions:feature_set", project.slug, found.slug)
     return redirect("predictions:feature_set", project.slug, found.slug)

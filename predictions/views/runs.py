@@ -9,6 +9,7 @@ from labels.errors import LabelsError
 from labels.models import Project
 from labels.views.doors import in_project, said
 from predictions import map_panel, readiness, run_charts, run_report, totals_table, training
+from predictions.asking_again import ask_again
 from predictions.models import TrainingRun
 from predictions.views.scores_seen import warned_of_scores
 
@@ -103,21 +104,10 @@ def run_cancel(request: HttpRequest, project: Project, run: int) -> HttpResponse
 @require_POST
 @in_project("start_run")
 def run_retry(request: HttpRequest, project: Project, run: int) -> HttpResponse:
-    """A new run with the same labels, features and options, in the name of who asks."""
-    failed = get_object_or_404(
-        project.training_runs.select_related("feature_set", "release"),
-        number=run,
-        content_sha256="",
-        job__state__in=["failed", "cancelled"],
-    )
+    """Do it again: the same labels, features and options, in the name of who asks."""
+    found = get_object_or_404(project.training_runs, number=run)
     try:
-        again = training.start_run(
-            project,
-            feature_set=failed.feature_set,
-            release=failed.release,
-            by=request.user,
-            options=failed.options,
-        )
+        ask_again(found, by=request.user)
     except LabelsError as error:
         return said(request, error, "predictions:run", project.slug, run)
-    return redirect("predictions:run", project.slug, again.number)
+    return redirect("predictions:run", project.slug, run)

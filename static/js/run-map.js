@@ -106,16 +106,16 @@ class RunMap {
 
   palette() {
     const colour = (name) => rgb(css(name))
-    const paper = colour('--surface')
-    const hatch = colour('--line-strong')
     const { levels } = this.data
+    const outside = { paper: colour('--surface'), hatch: colour('--line-strong'), strong: levels + 1 }
     if (this.data.kind === 'difference') {
-      const stops = [[0, colour('--density-5')], [this.step(-0.3), colour('--density-4')], [this.step(-0.02), colour('--score-low')], [this.step(0.02), colour('--score-low')], [this.step(0.3), colour('--score-above')], [levels, colour('--score-high')]]
-      return new Palette(levels, stops, paper, hatch)
+      const { reach } = this.data
+      const stops = [[this.step(-reach), colour('--density-5')], [this.step(-reach / 10), colour('--score-low')], [this.step(reach / 10), colour('--score-low')], [this.step(reach), colour('--score-above')]]
+      return new Palette(levels, stops, outside)
     }
     const at = this.data.curve.length ? this.step(this.threshold()) : levels
     const stops = [[0, colour('--score-low')], [at, colour('--score-mid')], [at, colour('--score-above')], [levels, colour('--score-high')]]
-    return new Palette(levels, stops, paper, hatch)
+    return new Palette(levels, stops, { ...outside, strong: at })
   }
 
   // ---- the threshold ----

@@ -69,24 +69,28 @@ export function paint(canvas, scores, palette) {
       const flag = flags[at]
       if (flag === NONE) continue
       if (!(flag & OUTSIDE)) pixels[at] = palette.colours[steps[at]]
-      else pixels[at] = (x + y) % HATCH_EVERY < 2 ? palette.hatch : palette.pale[steps[at]]
+      else pixels[at] = ((x + y) % HATCH_EVERY < 2 ? palette.stripes : palette.pale)[steps[at]]
     }
   }
   canvas.getContext('2d').putImageData(picture, 0, 0)
 }
 
-/** Colours of all steps: `stops` are [step, [r, g, b]] in ascending order; outside what may be claimed they are pale. */
+/**
+ * Colours of all steps: `stops` are [step, [r, g, b]] in ascending order. Outside what may be claimed they are pale under
+ * stripes: of the `hatch` colour, from the step `strong` on of their own.
+ */
 export class Palette {
-  constructor(levels, stops, paper, hatch) {
+  constructor(levels, stops, { paper, hatch, strong }) {
     this.colours = new Uint32Array(levels + 1)
     this.pale = new Uint32Array(levels + 1)
-    this.hatch = packedColour(hatch)
+    this.stripes = new Uint32Array(levels + 1)
     let next = 1
     for (let step = 0; step <= levels; step += 1) {
       while (next < stops.length - 1 && step >= stops[next][0]) next += 1
       const colour = between(stops[next - 1], stops[next], step)
       this.colours[step] = packedColour(colour)
-      this.pale[step] = packedColour(mixed(colour, paper, 0.55))
+      this.pale[step] = packedColour(mixed(colour, paper, 0.6))
+      this.stripes[step] = packedColour(step < strong ? hatch : colour)
     }
   }
 }

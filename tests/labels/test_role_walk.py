@@ -19,6 +19,8 @@ from labels.models import DuplicatePair, Job, Membership, Upload
 from labels.models.projects import Role
 from labels.releases import making
 from tests.factories import make_edition, make_project, make_record, make_register, make_scene, make_source, square
+from tests.predictions.figures import figures
+from tests.predictions.maps import make_run
 
 ROLES = [Role.ANNOTATOR, Role.ADJUDICATOR, Role.LEAD, Role.ADMIN]
 OPEN = "open to everybody"
@@ -92,6 +94,24 @@ ROUTES = {
     "labels:job": ("view_job", "GET"),
     "labels:job_cancel": ("cancel_job", "POST"),
     "labels:job_retry": ("cancel_job", "POST"),
+    "predictions:runs": ("view_run", "GET"),
+    "predictions:run_new": ("start_run", "GET"),
+    "predictions:run_compare": ("view_run", "GET"),
+    "predictions:retraining_rule": ("start_run", "GET"),
+    "predictions:run": ("view_run", "GET"),
+    "predictions:run_card": ("view_run", "GET"),
+    "predictions:run_choose": ("choose_run", "POST"),
+    "predictions:run_cancel": ("start_run", "POST"),
+    "predictions:run_retry": ("start_run", "POST"),
+    "predictions:run_tile": ("view_run", "GET"),
+    "predictions:run_difference_tile": ("view_run", "GET"),
+    "predictions:run_map_file": ("download_map", "POST"),
+    "predictions:feature_sets": ("view_run", "GET"),
+    "predictions:feature_set_new": ("make_features", "GET"),
+    "predictions:feature_set_import": ("make_features", "GET"),
+    "predictions:feature_set": ("view_run", "GET"),
+    "predictions:feature_set_cancel": ("make_features", "POST"),
+    "predictions:feature_set_retry": ("make_features", "POST"),
     "labels:people": ("manage_people", "GET"),
     "labels:invite": ("manage_people", "POST"),
     "labels:membership": ("manage_people", "POST"),
@@ -147,7 +167,12 @@ class World:
         making.file_of(release, "csv")
         source = make_source(self.project, evidence_name="letter.txt", evidence_path="evidence/letter")
         default_storage.save("evidence/letter", ContentFile(b"You may."))
+        run = make_run(self.project, figures=figures())
         self.ids = {
+            "run": run.number,
+            "other": run.number,
+            "feature_set": run.feature_set.slug,
+            "form": "tif",
             "register": register.slug,
             "number": release.number,
             "record": record.uuid,
@@ -254,7 +279,8 @@ def test_the_walk(world):
 OBJECT_ROUTES = sorted(
     name
     for name, names in ROUTE_PARAMETERS.items()
-    if "project" in names and {"record", "unit", "review", "upload", "job", "membership", "pair", "source"} & set(names)
+    if "project" in names
+    and {"record", "unit", "review", "upload", "job", "membership", "pair", "source", "feature_set"} & set(names)
 )
 
 

@@ -11,7 +11,7 @@ from django.contrib.gis.geos import MultiPolygon, Polygon
 from rasterio.windows import Window
 
 from labels.errors import BadInput
-from predictions import area_cells, mapping, rasters, storage
+from predictions import area_cells, mapping, rasters, storage, totals_table
 from predictions.mapping import Scores
 from tests.factories import make_area, square
 from tests.predictions.maps import NORTH, WEST, grid_cells, make_run, rising, scores_of
@@ -170,6 +170,76 @@ def test_permits_and_retired_layers_are_left_out(project):
     retired.retired_at = retired.loaded_at
     retired.save()
     assert area_cells.cells_by_layer(project, grid_cells()) == []
+
+
+# ---- totals ----
+
+
+def write_totals(run, share: float = 0.25, seed: int = 1) -> int:
+    """A simple random sample of the cells, judged; a mine is as likely as its score says."""
+    rng = np.random.default_rng(seed)
+    n = len(Scores.of(run))
+    sampled = np.zeros(n, bool)
+    sampled[rng.choice(n, int(share * n), replace=False)] = True
+    chances = np.clip(Scores.of(run).shown, 0, 1)
+    y = np.where(sampled, rng.random(n) < chances, np.nan).astype(float)
+    return mapping.write_totals(run, y=y, is_sampled=sampled, weights=np.where(sampled, 1 / share, 0))
+
+
+def test_each_area_and_the_whole_get_their_total(project):
+    west = make_area(project, square(-10.81, 6.69, 0.3), name="West")
+    east = make_area(project, MultiPolygon(Polygon.from_bbox((-10.51, 6.69, -10.41, 6.99)), srid=4326), name="East")
+    park = make_area(project, square(-10.76, 6.74, 0.2), kind="protected", name="Park")
+    run = make_run(project)
+    assert write_totals(run) == 4
+    found = {total.area_id: total for total in run.area_totals.all()}
+    assert {area: total.n_cells for area, total in found.items()} == {
+        None: pytest.approx(1200),
+        west.pk: pytest.approx(900),
+        east.pk: pytest.approx(300),
+        park.pk: 400,
+    }
+    # Mean scores rise from west to east, from 0 to 0.78.
+    assert found[west.pk].high < found[east.pk].low
+    assert found[None].low < 0.4 < found[None].high
+    assert found[None].n_searched == found[west.pk].n_searched + found[east.pk].n_searched == 300
+
+
+def test_cells_of_the_coast_count_with_their_share(project):
+    """0.6 of the last column lies inside: 39.6 columns of 30 cells."""
+    coast = make_area(project, MultiPolygon(Polygon.from_bbox((-10.81, 6.69, -10.414, 6.99)), srid=4326))
+    run = make_run(project)
+    write_totals(run)
+    assert {total.area_id: round(total.n_cells, 3) for total in run.area_totals.all()} == {None: 1188, coast.pk: 1188}
+
+
+def test_totals_written_again_replace_those_there_were(project):
+    make_area(project, square(-10.81, 6.69, 0.3))
+    run = make_run(project)
+    write_totals(run)
+    assert write_totals(run, seed=2) == run.area_totals.count() == 2
+
+
+def test_an_area_without_a_sample_says_why_it_has_no_total(project):
+    make_area(project, square(-10.81, 6.69, 0.02), name="Corner")
+    run = make_run(project)
+    nothing = np.zeros(1200)
+    mapping.write_totals(run, y=nothing, is_sampled=nothing > 0, weights=nothing)
+    assert {(total.share, bool(total.reason)) for total in run.area_totals.all()} == {(None, True)}
+
+
+def test_the_table_puts_most_mining_first(project):
+    for name, west in (("Little", -10.81), ("Much", -10.51)):
+        make_area(project, MultiPolygon(Polygon.from_bbox((west, 6.69, west + 0.1, 6.99)), srid=4326), name=name)
+    run = make_run(project)
+    assert totals_table.table(run) == []
+    write_totals(run)
+    whole, areas = totals_table.table(run)
+    assert [row.name for row in areas.rows] == ["Much", "Little"]
+    much = areas.rows[0]
+    assert much.n_with_mines["share"] == pytest.approx(much.total.share * 300)
+    assert 0 <= areas.rows[1].low_x <= areas.rows[1].x < much.x <= much.high_x <= 100
+    assert len(whole.rows) == 1
 
 
 def test_scores_are_read_by_head(project):

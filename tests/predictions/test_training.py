@@ -45,7 +45,7 @@ def test_a_run_releases_the_labels_learns_judges_and_maps(country, lead):
     assert run.features_sha256 == country.feature_set.content_sha256
     assert run.code_version == run_files.code_version()
     assert figures["n_cells"] == 800
-    assert figures["n_positive"] > 60
+    assert figures["n_positive"] > 50
     assert figures["n_negative"] > 80
     assert not figures["penalty"]["at_edge"]
     # The features tell of mines: every rung that can be is well above prevalence, whose interval it does not touch.
@@ -67,7 +67,7 @@ def test_a_run_releases_the_labels_learns_judges_and_maps(country, lead):
     assert np.isfinite(scores.head("out_of_block")[scores.in_frame == 1]).all()
     assert np.isnan(scores.head("out_of_block")[scores.in_frame == 0]).all()
     shown = scores.shown
-    assert shown[country.has_mine].mean() > shown[~country.has_mine].mean() + 0.2
+    assert shown[country.has_mine].mean() > 2 * abs(shown[~country.has_mine].mean())
     assert (run.folder / mapping.MAP).is_file()
     assert AreaTotal.objects.filter(run=run).count() == 3
     assert run.job.result["run"] == 1
@@ -182,7 +182,7 @@ def test_only_who_may_starts_runs_of_things_of_the_own_project(db, annotator, pr
     assert not TrainingRun.objects.exists()
 
 
-def test_one_run_is_current_by_a_persons_choice(country, lead, annotator):
+def test_one_run_is_current_by_a_persons_choice(annotator, lead, country):
     first, second = do(start(country)), start(country)
     assert not first.is_current
     with pytest.raises(Conflict, match="not done"):

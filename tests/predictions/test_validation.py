@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from predictions import baselines, curves, metrics, quantities, strata, validation
+from predictions import baselines, curves, metrics, quantities, reasons, strata, validation
 from tests.predictions import worlds
 
 
@@ -142,6 +142,11 @@ def test_a_rung_that_cannot_be_says_why(world, problem):
     assert missing["metrics"]["ap"] == quantities.missing(0, quantities.NO_HARD_NEGATIVES)
     nothing = validation.ladder(replace(problem, is_judged=np.zeros_like(problem.is_judged)), scorer)
     assert {rung["reason"] for rung in nothing} == {quantities.NOTHING_JUDGED}
+
+
+def test_every_reason_has_a_sentence():
+    assert len(quantities.REASONS) > 10
+    assert set(quantities.REASONS) <= set(reasons.SENTENCES)
 
 
 def test_cells_without_a_score_are_not_judged(world, problem):

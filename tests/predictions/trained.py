@@ -4,16 +4,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from labels import geo
-from labels.models import Project
+from labels import geo, placement
+from labels.models import Project, SampleUnit, SiteRecord
 from predictions import storage
 from predictions.models import FeatureSet
-from tests.factories import make_area, make_project, make_register, make_scene, make_source, square
-from tests.labelled import judge, make_audit, make_cell_unit, make_unit
+from tests.factories import (
+    make_area,
+    make_edition,
+    make_observation,
+    make_project,
+    make_register,
+    make_scene,
+    make_source,
+    square,
+)
+from tests.labelled import judge, make_audit, make_cell_unit
 
 WEST, SOUTH, WIDE, HIGH = -1080, 620, 40, 20  # in cells
 VIEW = {"bounds": [-10.9, 6.1, -10.3, 6.5], "zoom": 16, "ms": 2000}
-SEARCHED_SHARE = 0.2
+SEARCHED_SHARE = 0.18
 
 
 @dataclass
@@ -56,7 +65,7 @@ def ground(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return cells, features, mine_like > np.quantile(mine_like, 0.85)
 
 
-def make_country(*, seed: int = 0, n_records: int = 70, project: Project | None = None) -> Country:
+def make_country(*, seed: int = 0, n_records: int = 60, project: Project | None = None) -> Country:
     """Two provinces, a register of which a third is wrong, all of it judged, and a fifth of the cells searched."""
     rng = np.random.default_rng(seed + 100)
     project = project or make_project()
@@ -72,18 +81,40 @@ def make_country(*, seed: int = 0, n_records: int = 70, project: Project | None 
 
 
 def _judge_records(project, cells, has_mine, rng, n_records, seen) -> None:
-    audit = make_audit(project, "census", register=make_register(project))
+    register = make_register(project)
+    audit = make_audit(project, "census", register=register)
     mines, others = rng.permutation(np.flatnonzero(has_mine)), rng.permutation(np.flatnonzero(~has_mine))
     n_false = n_records // 3
+    verdicts = []
     for at in mines[: n_records - n_false]:
         centre = tuple(storage.centres_of(cells[at]))
         if rng.random() < 0.3:  # reported next door
-            unit = make_unit(audit, at=(centre[0] + 0.01, centre[1]))
-            judge(unit, "move", mark=centre, confidence=4, mine_type="artisanal", **seen)
+            verdicts.append(((centre[0] + 0.01, centre[1]), "move", centre))
         else:
-            judge(make_unit(audit, at=centre), "confirm", confidence=4, mine_type="artisanal", **seen)
-    for at in others[:n_false]:
-        judge(make_unit(audit, at=tuple(storage.centres_of(cells[at]))), "reject", **seen)
+            verdicts.append((centre, "confirm", centre))
+    verdicts += [(tuple(storage.centres_of(cells[at])), "reject", None) for at in others[:n_false]]
+    for number, (at, verdict, mark) in enumerate(verdicts):
+        unit = _unit(audit, at, number)
+        found = {"confidence": 4, "mine_type": "artisanal", "mark": mark} if mark else {}
+        judge(unit, verdict, **found, **seen)
+    placement.place_records(register=register)
+
+
+def _unit(audit, at: tuple[float, float], number: int) -> SampleUnit:
+    """A record, to be placed with all others, and its unit."""
+    register = audit.register
+    edition = register.editions.first() or make_edition(register)
+    record = SiteRecord.objects.create(register=register, source_id=f"site-{number:03d}", first_edition=edition)
+    observation = make_observation(record, at=at, edition=edition)
+    return SampleUnit.objects.create(
+        audit=audit,
+        site_record=record,
+        observation=observation,
+        stratum="all",
+        inclusion_probability=1.0,
+        tolerance_m=100,
+        search_radius_m=1000,
+    )
 
 
 def _search_cells(project, cells, has_mine, rng, seen) -> None:

@@ -1,0 +1,102 @@
+"""Heads that differ in cells are fitted apart; what no label enters is kept and changes no number."""
+
+import numpy as np
+import pytest
+
+from predictions.blocks import block_buffers, spatial_blocks
+from predictions.classifier import Kept, RidgePath
+from predictions.fitting import Chances, Heads
+from tests.predictions.trained import ground
+
+
+class Memory:
+    def __init__(self):
+        self.kept: dict[bytes, Kept] = {}
+        self.n_loaded = 0
+
+    def load(self, weights):
+        found = self.kept.get(weights.tobytes())
+        self.n_loaded += found is not None
+        return found
+
+    def save(self, weights, kept):
+        self.kept[weights.tobytes()] = kept
+
+
+def inputs(seed: int = 0) -> tuple:
+    cells, features, has_mine = ground(seed)
+    rng = np.random.default_rng(seed)
+    y = np.stack([has_mine, has_mine | (rng.random(len(cells)) < 0.05)], axis=1).astype(float)
+    weights = np.repeat(rng.uniform(0.5, 2, (len(cells), 1)), 2, axis=1)
+    blocks, _ = spatial_blocks(cells, size_km=5)
+    rest = {
+        "blocks": blocks,
+        "buffers": block_buffers(cells, blocks),
+        "judged": np.repeat(rng.random((len(cells), 1)) < 0.3, 2, axis=1),
+        "judged_weight": np.ones((len(cells), 2)),
+    }
+    return features, y, weights, rest
+
+
+def test_heads_of_the_same_weights_share_a_decomposition():
+    X, y, weights, rest = inputs()
+    assert len(Heads().fit(X, y, weights, **rest).models) == 1
+    weights[:20, 1] = 0
+    assert len(Heads().fit(X, y, weights, **rest).models) == 2
+
+
+def test_each_head_is_what_it_would_be_alone():
+    X, y, weights, rest = inputs()
+    weights[:20, 0] = 0
+    both = Heads().fit(X, y, weights, **rest)
+    groups = np.arange(len(X)) % 3
+    empty = [np.zeros(0, dtype=int)] * 3
+    for head in range(2):
+        alone = RidgePath().fit(
+            X,
+            y[:, head],
+            weights[:, head],
+            blocks=rest["blocks"],
+            buffers=rest["buffers"],
+            judged=rest["judged"][:, head],
+            judged_weight=rest["judged_weight"][:, head],
+        )
+        assert both.out_of_block[:, head] == pytest.approx(alone.choice_.scores[:, 0], abs=1e-10)
+        assert both.predict(X.astype(np.float32))[:, head] == pytest.approx(
+            alone.predict(X.astype(np.float32)), abs=1e-5
+        )
+        assert both.penalty(head)["chosen"] == alone.choice_.penalty[0]
+        assert both.importance(head).shape == (24,)
+        expected = alone.out_of_group(groups, empty)[:, 0]
+        assert both.out_of_group(groups, empty)[:, head] == pytest.approx(expected, abs=1e-10)
+
+
+def test_what_is_kept_changes_no_bit():
+    X, y, weights, rest = inputs()
+    weights[:20, 0] = 0
+    memory = Memory()
+    first = Heads(keeper=memory).fit(X, y, weights, **rest)
+    other = np.where(np.random.default_rng(9).random(y.shape) < 0.1, 1 - y, y)
+    again = Heads(keeper=memory).fit(X, other, weights, **rest)
+    fresh = Heads().fit(X, other, weights, **rest)
+    assert memory.n_loaded == 2
+    assert np.array_equal(again.out_of_block, fresh.out_of_block)
+    assert np.array_equal(again.coefficients, fresh.coefficients)
+    assert not np.array_equal(again.out_of_block, first.out_of_block)
+
+
+def test_other_labels_of_the_first_head_are_judged_by_the_same_model():
+    X, y, weights, rest = inputs()
+    heads = Heads().fit(X, y, weights, **rest)
+    found = heads.relabelled(np.stack([y[:, 0], np.random.default_rng(1).permutation(y[:, 0])], axis=1))
+    assert found.shape == (len(X), 2)
+    assert np.corrcoef(found[:, 0], y[:, 0])[0, 1] > np.corrcoef(found[:, 1], y[:, 0])[0, 1] + 0.2
+
+
+def test_chances_need_both_classes_and_a_score():
+    scores, y, rows = np.array([0.1, np.nan, 0.4, 0.9]), np.array([0, 1, 0, 1.0]), np.arange(4)
+    blocks = np.arange(4)
+    assert Chances.fit(scores, y, rows[:3], np.ones(3), blocks, is_of_records=False) is None
+    found = Chances.fit(scores, y, rows, np.ones(4), blocks, is_of_records=False)
+    assert found.rows.tolist() == [0, 2, 3]
+    assert found.out_of_block.shape == (3,)
