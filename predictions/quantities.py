@@ -4,25 +4,22 @@ from typing import TypedDict
 
 import numpy as np
 
-# Why a figure or its interval is missing. English keys; pages translate them (predictions.reasons).
-NOTHING_JUDGED = "no cells judged"
-NO_POSITIVE = "no cells with mines among those judged"
-NO_NEGATIVE = "no cells without mines among those judged"
-ONE_BLOCK = "all judged cells lie in one block"
-FEW_BLOCKS = "judged cells lie in too few blocks for an interval"
-NO_PROBABILITIES = "scores are not probabilities"
-NO_BUDGET = "no number of inspections given"
-NO_SAMPLE = "no probability sample of grid cells"
-ONE_AREA = "all labels lie in one area"
-NO_HARD_NEGATIVES = "no searched cells without mines that were suggested or lie near mines"
-NO_RANDOM_NEGATIVES = "no searched cells without mines in the probability sample"
-NO_COLOURS = "no mean colours in these features"
-FEW_SEARCHED = "too few cells of the probability sample here"
-NO_VARIATION = "does not vary within blocks"
-ONLY_MINES = "known of cells with mines only"
-NOTHING_ABOVE = "no judged cell scores as high"
-NOTHING_TO_TRAIN = "no labels to train on"
-NOT_SIMULATED = "not worked out"
+# Why a figure or its interval is missing: keys of the sentences in predictions.reasons.
+NOTHING_JUDGED = "nothing_judged"
+NO_POSITIVE = "no_positives"
+NO_NEGATIVE = "no_negatives"
+ONE_BLOCK = "one_block"
+FEW_BLOCKS = "too_few_blocks"
+NO_PROBABILITIES = "no_probabilities"
+NO_BUDGET = "no_budget"
+NO_SAMPLE = "no_sample"
+ONE_AREA = "too_few_groups"
+NO_HARD_NEGATIVES = "no_hard_negatives"
+NO_RANDOM_NEGATIVES = "no_random_negatives"
+NO_COLOURS = "no_colours"
+FEW_SEARCHED = "too_few_searched"
+NOTHING_ABOVE = "nothing_above"
+NOTHING_TO_TRAIN = "nothing_to_train"
 
 REASONS = tuple(value for name, value in dict(vars()).items() if name.isupper() and isinstance(value, str))
 

@@ -18,6 +18,16 @@ SENTENCES: dict[str, Promise] = {
         "The best penalty lies at the end of the path: the model may gain from more or other features."
     ),
     "no_heads": _("No commercial mine is marked or known, so this head would be the same as the first."),
+    "nothing_judged": _("No cell was judged."),
+    "one_block": _("All judged cells lie in one block: no interval."),
+    "no_probabilities": _("The scores could not be turned into probabilities."),
+    "no_budget": _("Nobody said how many cells can be inspected."),
+    "no_random_negatives": _("No cell of the probability sample was searched and found clear."),
+    "no_hard_negatives": _("No cell that was suggested, or lies near mines or records, was searched and found clear."),
+    "no_colours": _("These features come without mean colours."),
+    "too_few_searched": _("Too few grid cells drawn at random were searched here."),
+    "nothing_above": _("No judged cell scores as high."),
+    "nothing_to_train": _("Nothing was left to learn from."),
     "not_computed": _("This was not computed in this run."),
 }
 

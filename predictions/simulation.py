@@ -48,7 +48,7 @@ class Country:
         return np.column_stack([columns - 1250, rows + 100])
 
 
-def country(seed: int, side: int = 48, n_features: int = 160) -> Country:
+def country(seed: int, side: int = 48, n_features: int = 400) -> Country:
     """Draw a country of side x side cells of 0.01 degree."""
     rng = np.random.default_rng(seed)
     belt, wet, town, soil, farm = (_field(rng, side, spread) for spread in (6, 3, 3, 5, 4))
@@ -75,7 +75,7 @@ def country(seed: int, side: int = 48, n_features: int = 160) -> Country:
             0.6 * tint,
         ]
     )
-    appearance = appearance + 0.45 * rng.normal(size=appearance.shape)
+    appearance = appearance + 0.3 * rng.normal(size=appearance.shape)
     filters = rng.normal(size=(appearance.shape[1], n_features)) / 2
     features = np.maximum(0, appearance @ filters - rng.uniform(0, 1.5, n_features))
     cells = np.flatnonzero(truth)

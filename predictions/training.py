@@ -28,6 +28,7 @@ from predictions.kept_fits import KeptFits
 from predictions.labelling import HEADS, Status
 from predictions.models import AreaTotal, FeatureSet, TrainingRun
 from predictions.quantities import quantity
+from predictions.run_files import MODEL as MODEL
 from predictions.run_files import code_version, versions, write_files
 from predictions.run_inputs import Material, check_features, judging_weights, n_changed, problem_of
 from predictions.run_options import OPTIONS, checked_options

@@ -59,9 +59,9 @@ def test_the_truth_lies_within_the_limits_as_often_as_said(m, base):
         rows = drawn(rng, m)
         return totals(f, AREAS, searched=rows, y=y[rows], weights=np.full(len(rows), N_CELLS / m))
 
-    areas, everywhere = coverage(11, 20, 15, sample, base)
+    areas, everywhere = coverage(11, 15, 10, sample, base)
     assert 0.93 <= areas <= 0.97, areas
-    assert 0.92 <= everywhere <= 0.98, everywhere  # 300 samples: the error of this figure itself is 0.013
+    assert 0.90 <= everywhere <= 0.99, everywhere  # of 150 samples: this figure itself errs by 0.018
 
 
 def test_it_covers_where_high_scores_were_searched_more():
@@ -69,9 +69,9 @@ def test_it_covers_where_high_scores_were_searched_more():
         rows, weights = by_score(rng, f)
         return totals(f, AREAS, searched=rows, y=y[rows], weights=weights)
 
-    areas, everywhere = coverage(12, 20, 15, sample)
-    assert 0.93 <= areas <= 0.98, areas
-    assert 0.92 <= everywhere <= 0.99, everywhere
+    areas, everywhere = coverage(12, 15, 10, sample)
+    assert 0.93 <= areas <= 0.97, areas
+    assert 0.90 <= everywhere <= 0.99, everywhere
 
 
 def test_it_covers_the_true_share_although_readers_err():
@@ -101,9 +101,9 @@ def test_it_covers_the_true_share_although_readers_err():
             reader_variance=between,
         )
 
-    areas, everywhere = coverage(13, 20, 10, sample)
+    areas, everywhere = coverage(13, 20, 8, sample)
     assert 0.93 <= areas <= 0.97, areas
-    assert 0.92 <= everywhere <= 0.98, everywhere
+    assert 0.90 <= everywhere <= 0.99, everywhere
 
 
 def test_scores_make_intervals_shorter_than_the_sample_alone():
@@ -230,11 +230,11 @@ def test_bad_input_is_named(changes, complaint):
 
 def test_the_variance_between_readers_is_found_again():
     rng, found, true = np.random.default_rng(4), [], []
-    for _ in range(60):
+    for _ in range(30):
         lean = rng.uniform(0, 0.2, 8)
-        units = np.repeat(np.arange(400), 2)
-        readers = np.concatenate([rng.permutation(8)[:2] for _ in range(400)])
-        y = (rng.random(800) < 0.2 + lean[readers]).astype(int)
+        units = np.repeat(np.arange(2000), 2)
+        readers = np.concatenate([rng.permutation(8)[:2] for _ in range(2000)])
+        y = (rng.random(4000) < 0.2 + lean[readers]).astype(int)
         found.append(reader_variance(readers, units, y))
         true.append(lean.var(ddof=1))
     assert np.mean(found) == pytest.approx(np.mean(true), rel=0.1)
