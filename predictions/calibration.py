@@ -14,7 +14,7 @@ from scipy import optimize, special, stats
 from predictions.quantities import FEW_BLOCKS, Quantity, missing, quantity
 
 # Keys of predictions.reasons.
-TOO_FEW, NO_SPREAD = "too_few", "no_spread"
+TOO_FEW, NO_SPREAD = "too_few", "no_variation"
 
 ISOTONIC_FROM_JUDGED = 1000
 ISOTONIC_FROM_POSITIVES = 200

@@ -160,6 +160,11 @@ def skill_pairs(before: dict, after: dict) -> list[SkillPair]:
 # ---- scores ----
 
 
+def reach_of(before: TrainingRun, after: TrainingRun) -> float | None:
+    """How far scores moved, as a scale of colours needs it: the 99th percentile of the absolute change."""
+    return _moves(Scores.of(before), Scores.of(after)).largest
+
+
 def _moves(old: Scores, new: Scores) -> Moves:
     before, after = _in_common(old, new)
     n_both = len(before)

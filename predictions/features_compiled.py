@@ -17,6 +17,8 @@ from predictions.features_vectors import GROUP, POINT, TILE
 STRIP = 8 * TILE  # patches, 27 values each
 STRIP_OF_FOURS = 4 * TILE  # fours of patches, 54 values each
 ALIGNMENT = 64
+# Fours round a little more coarsely. Over this many patches that evens out; a small chip is quick either way.
+FOURS_FROM = 4096
 
 # How a filter's rows become six numbers; values become six as `lay_out_fours` says, responses four as
 # `features_vectors` does.
@@ -55,6 +57,8 @@ def pooled(
     runs = _runs(counts.shape[1] - patch_px + 1, counts.shape[2] - patch_px + 1, patches)
     limits = np.ascontiguousarray(_grouped(thresholds.T), dtype=np.float32)
     sums = np.zeros((len(plain), n_thresholds, GROUP))
+    if runs[:, 2].sum() < FOURS_FROM:
+        in_fours = in_fours[:, :, :0]
     loop = _compiled(n_thresholds)
     loop(np.ascontiguousarray(counts), runs, plain, in_fours, limits, patch_px, *_strips(plain.shape[1]), sums)
     return sums.transpose(1, 0, 2).reshape(n_thresholds, -1)[:, :n_filters] / runs[:, 2].sum()

@@ -13,7 +13,7 @@ import numpy as np
 from predictions import curves, gains, strata, validation
 from predictions.calibration import corrected, cox, cross_calibrated, recording_shares
 from predictions.fitting import Chances, Heads
-from predictions.quantities import NO_SAMPLE, missing
+from predictions.quantities import NO_SAMPLE, missing, quantity
 from predictions.validation import Problem
 
 # Inspections, as a share of the mapped cells, where nobody said how many.
@@ -28,7 +28,7 @@ class Judged:
     heads: Heads
     # Of each head; None where its judged cells are all of one class.
     chances: list[Chances | None]
-    # Of the first head, by area: share of the mines that the register records; where only records spoke.
+    # Of the first head, by area: the share of the sample's mines that hold a record, with its limits.
     recording: dict[int, tuple[float, float, float]]
 
     def probabilities(self, scores: np.ndarray, areas: np.ndarray) -> np.ndarray:
@@ -113,6 +113,7 @@ def figures(
         "reliability": lambda: reliability(fit),
         "strata": lambda: _strata(fit, levels, shown),
         "threshold_curve": lambda: _threshold_curve(fit, shown),
+        "recording": lambda: recording(fit),
         "gain": lambda: _gain(fit, steps, n_changed, error_rates_from),
     }
     found = {}
@@ -120,6 +121,17 @@ def figures(
         report(number, len(parts))
         found[name] = part()
     return found
+
+
+def recording(fit: Judged) -> list[dict]:
+    """`figures["recording"]`: by area, the share of the sample's mines that the register knows of."""
+    problem = fit.problem
+    areas = np.full(len(problem.y), -1) if problem.areas is None else problem.areas
+    mines = (problem.sample_weights > 0) & problem.is_judged[:, 0] & (problem.y[:, 0] > 0)
+    return [
+        {"area": area, "share": quantity(share, low, high, n=int((mines & (areas == area)).sum()))}
+        for area, (share, low, high) in fit.recording.items()
+    ]
 
 
 def reliability(fit: Judged) -> dict:

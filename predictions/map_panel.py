@@ -8,10 +8,12 @@ from django.utils.translation import gettext as _
 from labels import outlines
 from labels.imagery.decoding import PictureMissing
 from labels.models import Project
-from predictions import exposure, reasons, run_tiles
+from predictions import comparing, exposure, reasons, run_tiles
 from predictions.models import TrainingRun
+from predictions.storage import FileDamaged
 
 LISTED = 9  # thresholds in the table for who has no script
+LEAST_REACH = 0.02  # colours of a difference: where scores hardly moved, the map says so by staying grey
 CHART = (100, 60)  # width and height of the drawing of precision and recall, its own units
 
 
@@ -37,6 +39,7 @@ class DifferencePanel:
     """What templates/predictions/_map_difference.html shows."""
 
     data: dict
+    reach: float  # change from which on colours are the strongest
 
 
 def panel(run: TrainingRun, user) -> MapPanel | None:
@@ -74,7 +77,8 @@ def difference_panel(before: TrainingRun, after: TrainingRun, user) -> Differenc
     """
     try:
         scale, _other = run_tiles.scale_of(after), run_tiles.scale_of(before)
-    except PictureMissing:
+        reach = max(comparing.reach_of(before, after) or 0, LEAST_REACH)
+    except (PictureMissing, FileDamaged):
         return None
     exposure.record(user, after.project)
     low, high = run_tiles.DIFFERENCES
@@ -83,9 +87,10 @@ def difference_panel(before: TrainingRun, after: TrainingRun, user) -> Differenc
         "tiles": _address("run_difference_tile", after.project.slug, after.number, before.number),
         "low": low,
         "high": high,
+        "reach": reach,
         "words": _words() | {"cell": _("Score moved by %s here.")},
     }
-    return DifferencePanel(data)
+    return DifferencePanel(data, reach)
 
 
 def background(project: Project, bounds: tuple[float, float, float, float]) -> dict:

@@ -64,9 +64,9 @@ def choose_penalty(
 
     Notes
     -----
-    Without a judged row of either class for a head, its criterion is squared loss over all rows with a weight. Of losses
-    within 1e-4 of the smallest the one of the largest penalty wins. For a block, the fits of other blocks that are
-    compared have seen its labels; only the comparison has not (pooled, without fits within fits).
+    Without a judged row of either class for a head, its criterion is squared loss over all rows with a weight. Of
+    losses within 1e-4 of the smallest the one of the largest penalty wins. For a block, the fits of other blocks that
+    are compared have seen its labels; only the comparison has not (pooled, without fits within fits).
     """
     penalties = np.asarray(penalties, dtype=np.float64)
     if (np.diff(penalties) <= 0).any():

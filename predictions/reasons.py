@@ -10,14 +10,7 @@ SENTENCES: dict[str, Promise] = {
     "no_sample": _("No grid cells were drawn at random and searched: this needs a probability sample of cells."),
     "too_few_blocks": _("The judged cells lie in too few blocks for an interval."),
     "too_few_groups": _("The judged cells lie in one area only: there is none to leave out."),
-    "no_regions": _("The project has no admin areas to leave out one by one."),
-    "no_imagery": _("No imagery covers these cells."),
-    "no_raw_labels": _("The register's records are not at hand as published."),
-    "no_variation": _("Every judged cell has the same score."),
-    "penalty_at_edge": _(
-        "The best penalty lies at the end of the path: the model may gain from more or other features."
-    ),
-    "no_heads": _("No commercial mine is marked or known, so this head would be the same as the first."),
+    "no_variation": _("Scores of judged cells are all alike, or part mines from the rest completely."),
     "nothing_judged": _("No cell was judged."),
     "one_block": _("All judged cells lie in one block: no interval."),
     "no_probabilities": _("The scores could not be turned into probabilities."),

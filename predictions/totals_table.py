@@ -8,7 +8,7 @@ from labels.models import ReferenceLayer
 from predictions import reasons
 from predictions.models import AreaTotal, TrainingRun
 
-SHOWN = 30  # areas of a layer; the others are counted
+SHOWN = 12  # areas of a layer; the others are counted
 UNKNOWN = "not_computed"
 
 

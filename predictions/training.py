@@ -282,10 +282,6 @@ def _figures(running: RunningJob, material: Material, fit: Judged, scores: dict,
         "heads": list(HEADS),
         "threshold": judging.threshold_of(mapping.Scores(**scores).shown, problem.budget),
         "is_of_records": fit.chances[0] is None or fit.chances[0].is_of_records,
-        "recording": [
-            {"area": area, "share": quantity(share, low, high, n=problem.sample_weights.astype(bool).sum())}
-            for area, (share, low, high) in fit.recording.items()
-        ],
         "applicability": {
             "threshold": applicability.threshold if applicability else None,
             "share_outside": n_outside / max(int(known.sum()), 1),

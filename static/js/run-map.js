@@ -109,7 +109,8 @@ class RunMap {
     const { levels } = this.data
     const outside = { paper: colour('--surface'), hatch: colour('--line-strong'), strong: levels + 1 }
     if (this.data.kind === 'difference') {
-      const stops = [[0, colour('--density-5')], [this.step(-0.3), colour('--density-4')], [this.step(-0.02), colour('--score-low')], [this.step(0.02), colour('--score-low')], [this.step(0.3), colour('--score-above')], [levels, colour('--score-high')]]
+      const { reach } = this.data
+      const stops = [[this.step(-reach), colour('--density-5')], [this.step(-reach / 10), colour('--score-low')], [this.step(reach / 10), colour('--score-low')], [this.step(reach), colour('--score-above')]]
       return new Palette(levels, stops, outside)
     }
     const at = this.data.curve.length ? this.step(this.threshold()) : levels

@@ -147,7 +147,7 @@ def test_cox_says_why_it_cannot():
     assert few.slope["value"] is None
     assert few.slope["reason"] == "too_few"
     flat = calibration.cox(np.full(60, 0.4), np.arange(60) % 2)
-    assert flat.intercept["reason"] == "no_spread"
+    assert flat.intercept["reason"] == "no_variation"
     together = calibration.cox(np.linspace(0.1, 0.9, 60), np.arange(60) % 2, None, np.arange(60) // 30)
     assert together.slope["reason"] == quantities.FEW_BLOCKS
 

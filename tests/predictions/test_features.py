@@ -1,6 +1,7 @@
 """Random convolutional features against the paper's description, written out naively in float64."""
 
 import json
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 
-from predictions import features_filters
+from predictions import features_compiled, features_filters
 from predictions.features import RandomConvolutionalFeatures, scaled
 
 BACKENDS = ("numpy", "numba")
@@ -103,24 +104,39 @@ def test_a_chip_without_a_whole_patch_has_no_features(backend):
     assert np.isnan(features.transform(chips, known)).all(axis=1).tolist() == [False, True, True]
 
 
-@settings(max_examples=25, deadline=None)
+@pytest.mark.parametrize("fours_from", [features_compiled.FOURS_FROM, 0], ids=["as it is", "in fours"])
+@settings(max_examples=20, deadline=None)
 @given(
     shape=st.tuples(st.integers(6, 40), st.integers(6, 40)),
     n_filters=st.integers(1, 9),
     bias=st.sampled_from([0.0, -1.0, 0.3]),
     seed=st.integers(0, 99),
 )
-def test_both_ways_of_computing_agree_at_every_size(shape, n_filters, bias, seed):
+def test_both_ways_of_computing_agree_at_every_size(fours_from, shape, n_filters, bias, seed):
     """Rows of 4 to 38 patches: strips begin and end in the midst of rows, fours leave 0 to 3 over."""
     generator = np.random.default_rng(seed)
     chips = generator.integers(0, 256, (2, 3, *shape), dtype=np.uint8)
     known = generator.random((2, *shape)) > 0.01
     features = RandomConvolutionalFeatures(n_filters, scales=(1,), halves="both", bias=bias, n_patches=50, seed=seed)
     plain = features.set_params(backend="numpy").fit(chips).transform(chips, known)
-    arrays = features.to_arrays()
-    compiled = RandomConvolutionalFeatures.from_arrays(arrays).set_params(backend="numba").fit(chips)
-    size = max(1.0, np.abs(np.nan_to_num(plain)).max())  # of noise, not of ground, on a handful of patches
-    np.testing.assert_allclose(compiled.transform(chips, known), plain, rtol=0, atol=1e-5 * size, equal_nan=True)
+    compiled = RandomConvolutionalFeatures.from_arrays(features.to_arrays())
+    compiled.backend = "numba"
+    with mock.patch.object(features_compiled, "FOURS_FROM", fours_from):
+        found = compiled.transform(chips, known)
+    # Noise whitened by a handful of patches has responses of a hundred, and a chip of four patches evens nothing out.
+    largest = np.abs(features.banks[0].filters).sum(axis=1).max()
+    np.testing.assert_allclose(found, plain, rtol=0, atol=max(1e-5, 1e-7 * largest), equal_nan=True)
+
+
+def test_a_chip_of_the_usual_size_agrees_in_fours():
+    chips = chips_like_ground(2, 131, 150)
+    assert features_compiled.FOURS_FROM < 129 * 148
+    for options in OPTIONS[:2]:
+        features = RandomConvolutionalFeatures(30, n_patches=5000, **options).fit(chips)
+        for backend in BACKENDS:
+            features.backend = backend
+            for chip, row in zip(chips, features.transform(chips), strict=True):
+                np.testing.assert_allclose(row, expected(features, chip), rtol=1e-5, atol=2e-6)
 
 
 def test_an_even_chip_is_as_exact_as_any():
