@@ -80,7 +80,9 @@ class Stratum:
     recall: Quantity
     fpr: Quantity
     auc: Quantity
+    # Whether recall, and the false-positive rate, differ from those of all other levels by more than chance.
     p_value: float | None
+    p_value_fpr: float | None
 
     @property
     def is_small(self) -> bool:
@@ -212,9 +214,8 @@ def _rung(stored: Mapping, blocks: Mapping) -> Rung:
 
 def _stratum(stored: Mapping) -> Stratum:
     recall, fpr, auc = (Quantity.of(stored.get(name)) for name in ("recall", "fpr", "auc"))
-    return Stratum(
-        str(stored["level"]), stored["n"], stored.get("n_positive", 0), recall, fpr, auc, stored.get("p_value")
-    )
+    chances = (stored.get("p_value"), stored.get("p_value_fpr"))
+    return Stratum(str(stored["level"]), stored["n"], stored.get("n_positive", 0), recall, fpr, auc, *chances)
 
 
 def _gain(stored: Mapping) -> Gain:

@@ -43,3 +43,10 @@ def seconds(value: float) -> str:
     if value < 60:
         return _("%(n)s s") % {"n": number(value)}
     return _("%(min)s min %(s)s s") % {"min": number(value // 60), "s": number(value % 60)}
+
+
+@register.filter
+def p_value(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"< {number(0.001, 3)}" if value < 0.001 else number(value, 3 if value < 0.1 else 2)
