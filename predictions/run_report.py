@@ -10,7 +10,9 @@ from predictions.models import TrainingRun
 from predictions.run_quantities import Quantity
 
 # What is quoted first: the sample of the country itself, then what was held furthest from training.
-ORDER = {"sample": 0, "elsewhere": 1, "areas": 2, "blocks": 3, "random": 9}
+ORDER = {"sample": 0, "areas": 1, "blocks": 2, "elsewhere": 3, "random": 9}
+# Of another country's model on this country's labels: no answer about this run's.
+ELSEWHERE = "elsewhere"
 METRICS, BASELINES = tuple(run_words.METRICS), tuple(run_words.BASELINES)
 
 
@@ -78,7 +80,9 @@ class Stratum:
     recall: Quantity
     fpr: Quantity
     auc: Quantity
+    # Whether recall, and the false-positive rate, differ from those of all other levels by more than chance.
     p_value: float | None
+    p_value_fpr: float | None
 
     @property
     def is_small(self) -> bool:
@@ -139,6 +143,16 @@ class RunReport:
         return None if found is self.quoted else found
 
     @property
+    def is_worse_in_regions(self) -> bool:
+        """By a tenth or more: less is said as it is."""
+        there, here = self.regions, self.quoted
+        return bool(there and here) and there.skill.ap.value < 0.9 * here.skill.ap.value
+
+    @property
+    def duration_s(self) -> float:
+        return sum(self.figures.get("durations_s", {}).values())
+
+    @property
     def strata(self) -> list[tuple[str, list[Stratum]]]:
         groups: dict[str, list[Stratum]] = {}
         for stored in self.figures.get("strata", []):
@@ -160,8 +174,9 @@ class RunReport:
 
 
 def quoted(ladder: list[Rung]) -> Rung | None:
-    """The first answer that may be quoted: defined, on 30 cells or more, and not the optimistic one."""
-    return next((rung for rung in ladder if rung.is_defined and not rung.is_small and not rung.is_optimistic), None)
+    """The first answer that may be quoted of this run's model: defined, on 30 cells or more, not optimistic."""
+    own = (rung for rung in ladder if rung.key != ELSEWHERE and not rung.is_optimistic)
+    return next((rung for rung in own if rung.is_defined and not rung.is_small), None)
 
 
 def _order(rung: Rung) -> tuple:
@@ -199,9 +214,8 @@ def _rung(stored: Mapping, blocks: Mapping) -> Rung:
 
 def _stratum(stored: Mapping) -> Stratum:
     recall, fpr, auc = (Quantity.of(stored.get(name)) for name in ("recall", "fpr", "auc"))
-    return Stratum(
-        str(stored["level"]), stored["n"], stored.get("n_positive", 0), recall, fpr, auc, stored.get("p_value")
-    )
+    chances = (stored.get("p_value"), stored.get("p_value_fpr"))
+    return Stratum(str(stored["level"]), stored["n"], stored.get("n_positive", 0), recall, fpr, auc, *chances)
 
 
 def _gain(stored: Mapping) -> Gain:

@@ -88,7 +88,8 @@ def how(rung: dict, blocks: dict) -> str:
         sizes = {"n": shown, "size": number(blocks.get("size_km", 0)), "buffer": number(blocks.get("buffer_km", 0))}
         return _("%(n)s blocks of %(size)s km left out, with %(buffer)s km around each") % sizes
     if rung["key"] == "elsewhere":
-        return _("Trained in %(project)s, run %(run)s") % {"project": rung.get("project"), "run": rung.get("run")}
+        told = _("Trained in %(project)s, run %(run)s") % {"project": rung.get("project"), "run": rung.get("run")}
+        return f"{told}; {_('its order only, not its probabilities')}" if rung.get("is_ranking_only") else told
     return _("Random cells left out, as is often done")
 
 

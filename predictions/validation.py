@@ -248,7 +248,7 @@ def _rung(
         n_groups=split.n_groups,
         weighting=judge.weighting,
         metrics=found,
-        baselines={} if reason else {name: judge.baseline(name) for name in only},
+        baselines={name: found if reason else judge.baseline(name) for name in only},
         any_mining=None
         if reason or problem.y.shape[1] < 2 or split.scores.shape[1] < 2
         else judge.model(1, _column(probabilities, 1)),

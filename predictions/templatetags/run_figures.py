@@ -35,3 +35,18 @@ def in_words(span: timedelta) -> str:
     if minutes < 48 * 60:
         return _("%(n)s h") % {"n": number(minutes / 60, 0 if minutes > 600 else 1)}
     return _("%(n)s days") % {"n": number(minutes / 1440, 1)}
+
+
+@register.filter
+def seconds(value: float) -> str:
+    """How long work took."""
+    if value < 60:
+        return _("%(n)s s") % {"n": number(value)}
+    return _("%(min)s min %(s)s s") % {"min": number(value // 60), "s": number(value % 60)}
+
+
+@register.filter
+def p_value(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"< {number(0.001, 3)}" if value < 0.001 else number(value, 3 if value < 0.1 else 2)

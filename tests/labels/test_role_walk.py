@@ -100,6 +100,7 @@ ROUTES = {
     "predictions:retraining_rule": ("start_run", "GET"),
     "predictions:run": ("view_run", "GET"),
     "predictions:run_card": ("view_run", "GET"),
+    "predictions:run_elsewhere": ("start_run", "GET"),
     "predictions:run_choose": ("choose_run", "POST"),
     "predictions:run_cancel": ("start_run", "POST"),
     "predictions:run_retry": ("start_run", "POST"),

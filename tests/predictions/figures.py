@@ -106,7 +106,7 @@ FIGURES = {
             "by": by, "level": level, "n": n, "n_positive": n_positive,
             "recall": quantity(recall, low, high, n_positive),
             "fpr": quantity(fpr, max(fpr - 0.02, 0), fpr + 0.05, n - n_positive),
-            "auc": quantity(0.9, 0.85, 0.94, n), "p_value": p,
+            "auc": quantity(0.9, 0.85, 0.94, n), "p_value": p, "p_value_fpr": 0.02,
         }
         for by, level, n, n_positive, recall, low, high, fpr, p in (
             ("region", "Kessou", 220, 61, 0.7, 0.57, 0.8, 0.04, 0.31),
@@ -117,7 +117,7 @@ FIGURES = {
     ] + [
         {
             "by": "mineral", "level": "gold", "n": 28, "n_positive": 12, "recall": quantity(0.7, 0.4, 0.9, 12),
-            "fpr": quantity(0.1, 0.0, 0.3, 16), "auc": undefined(TOO_FEW, 28), "p_value": None,
+            "fpr": quantity(0.1, 0.0, 0.3, 16), "auc": undefined(TOO_FEW, 28), "p_value": None, "p_value_fpr": None,
         },
     ],
     "threshold_curve": [
@@ -141,7 +141,7 @@ FIGURES = {
     },
     "totals": {"n_cells": quantity(1780, 1420, 2200), "share": quantity(0.016, 0.013, 0.02)},
     "durations_s": {"labels": 1.2, "fit": 11.0, "validation": 22.5, "map": 3.0},
-    "versions": {"asm_audit": "0.1.0", "numpy": "2.2.6", "scipy": "1.15.2", "python": "3.11.9"},
+    "versions": {"numpy": "2.2.6", "scipy": "1.15.2", "python": "3.11.9"},
 }  # fmt: skip
 
 

@@ -62,13 +62,13 @@ def test_featurize_says_what_it_made_and_the_same_words_make_another(source):
 
 
 def test_an_interrupted_featurize_is_gone_on_with_by_the_same_words(source, monkeypatch):
-    compute, n = chunks.compute, []
+    compute = chunks.compute
 
-    def interrupted(*args):
-        if len(n) == 3:
-            raise KeyboardInterrupt
-        n.append(1)
-        return compute(*args)
+    def interrupt(_n_done):
+        raise KeyboardInterrupt
+
+    def interrupted(chunk, feature_set, plan, report):
+        return compute(chunk, feature_set, plan, interrupt if chunk.number == 3 else report)
 
     monkeypatch.setattr(chunks, "compute", interrupted)
     with pytest.raises(CommandError, match="run the same command again") as error:
@@ -78,7 +78,7 @@ def test_an_interrupted_featurize_is_gone_on_with_by_the_same_words(source, monk
     run("featurize", source.project, *FILTERS)
     feature_set = FeatureSet.objects.get()
     assert feature_set.is_ready
-    assert list(feature_set.chunks.values_list("token", flat=True)).count(1) == 8
+    assert list(feature_set.chunks.values_list("token", flat=True)) == [1, 1, 1, 2, 1, 1, 1, 1]
 
 
 def test_a_killed_featurize_is_gone_on_with_by_the_same_words(source, settings, monkeypatch):

@@ -1,3 +1,4 @@
+import json
 import secrets
 
 import numpy as np
@@ -47,7 +48,8 @@ def test_the_gain_is_paired():
     gain = found["gain_ap"]
     assert gain["value"] == pytest.approx(expected[-1] - expected[0])
     assert 0 < gain["low"] < gain["value"] < gain["high"]
-    assert found["is_measurable"]
+    assert found["is_measurable"] is True
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert (found["n_judged"], found["n_judged_positive"], found["error_rates_from"]) == (600, truth.sum(), "here")
     # Apart the two intervals would be much less sure of the difference than together.
     first, last = found["steps"][0]["ap"], found["steps"][-1]["ap"]

@@ -85,8 +85,8 @@ def test_random_and_hard_negatives_stand_apart_and_random_folds_are_marked(as_le
     run = make_run(project)
     answer = as_lead.get(reverse("predictions:run", args=[project.slug, run.number]))
     rungs = re.findall(r'<tr class="rung (\w+) ?([\w -]*)">', answer.content.decode())
-    assert [key for key, _ in rungs] == ["sample", "elsewhere", "areas", "blocks", "blocks", "random"]
-    assert [marks.strip() for _, marks in rungs] == ["quoted", "small-n", "", "", "", "optimistic"]
+    assert [key for key, _ in rungs] == ["sample", "areas", "blocks", "blocks", "elsewhere", "random"]
+    assert [marks.strip() for _, marks in rungs] == ["quoted", "", "", "", "small-n", "optimistic"]
     text = words_of(answer)
     assert "with 2 km around each, against random ground" in text
     assert "with 2 km around each, against ground that looks like a mine" in text
@@ -110,10 +110,12 @@ def test_a_gain_whose_interval_holds_zero_is_no_gain(as_lead, project):
     assert "Cleaned labels lift" not in text
 
 
-def test_nothing_is_quoted_of_fewer_than_30_cells(as_lead, project):
+@pytest.mark.parametrize(("rung", "n"), [(1, 29), (4, 400), (5, 400)])
+def test_few_cells_optimists_and_foreign_models_are_never_quoted(as_lead, project, rung, n):
+    """Areas left out on 29 cells; random folds; the model of another country."""
     run = make_run(project)
-    run.figures["ladder"] = [run.figures["ladder"][5]]
-    run.figures["ladder"][0]["metrics"]["ap"] = quantity(0.9, 0.2, 1.0, 29)
+    run.figures["ladder"] = [run.figures["ladder"][rung]]
+    run.figures["ladder"][0]["metrics"]["ap"] = quantity(0.9, 0.2, 1.0, n)
     run.save()
     assert "How good this map is cannot be said yet" in page(as_lead, "run", project, run.number)
 

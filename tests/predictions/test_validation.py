@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -43,6 +44,10 @@ def test_the_one_to_quote_first_comes_first(rungs):
     assert [rung["is_optimistic"] for rung in rungs] == [False] * 5 + [True] * 2
     assert all(rung["reason"] == "" for rung in rungs)
     assert of(rungs, "areas", "random")["n_groups"] == 4
+
+
+def test_figures_are_fit_for_json(rungs):
+    assert json.loads(json.dumps(rungs, allow_nan=False)) == rungs
 
 
 def test_the_sample_is_judged_by_its_weights_out_of_block(world, problem, rungs):
@@ -326,6 +331,7 @@ def test_recall_alone_would_flatter_commercial_mines():
     assert on["fpr"]["value"] > far["fpr"]["value"] + 0.3
     assert on["auc"]["value"] == pytest.approx(far["auc"]["value"], abs=0.05)
     assert on["p_value"] < 0.01 and on["p_value_fpr"] < 0.01
+    assert json.loads(json.dumps([on, far], allow_nan=False)) == [on, far]
     for row in (on, far):
         for name in ("recall", "fpr", "auc"):
             assert row[name]["low"] < row[name]["value"] < row[name]["high"]
