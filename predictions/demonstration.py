@@ -61,9 +61,9 @@ def _run(feature_set: FeatureSet) -> TrainingRun:
 def error_rates_from() -> str:
     """Where the errors of the fictional registers come from: what the gain of the audit rests on."""
     return _(
-        "made up with the country. How many points are wrong, displaced, doubled or missing follows synthetic audits or "
-        "was set by the authors of the demonstration (docs/demonstration.md says which), and was measured in no country; "
-        "what an audit buys elsewhere depends on the errors there."
+        "made up with the country. How many points are wrong, displaced, doubled or missing follows synthetic audits "
+        "or was set by the authors of the demonstration (docs/demonstration.md says which), and was measured in no "
+        "country; what an audit buys elsewhere depends on the errors there."
     )
 
 
