@@ -11,6 +11,7 @@ from labels.releases.gathering import gather
 from labels.releases.making import audits_to_release
 from labels.releases.training import Trainable, trainable, trainable_rows
 from predictions import run_words, storage
+from predictions.labelling import Status, statuses_of
 from predictions.models import FeatureSet
 
 
@@ -20,6 +21,7 @@ class Forecast:
     n_positive: int  # cells with an artisanal mine among those with features
     n_negative: int  # cells that were searched and are clear
     n_commercial: int  # cells with a commercial mine alone: a head of their own, no negatives
+    n_doubtful: int  # cells of low confidence, or hardly looked at: withheld
     n_outside: int  # labelled cells without features
     n_left_out: int  # labels without the right to train
     left_out: list[dict] = field(default_factory=list)  # by source, the reason in words
@@ -46,13 +48,15 @@ def forecast(project: Project, release: Release | None, feature_set: FeatureSet,
     if not feature_set.is_ready:
         raise BadInput(_("These features are not finished yet."))
     found = trainable(release) if release else _labels_now(project, purpose)
-    labels = np.array([np.nan if row["label"] is None else row["label"] for row in found.cells], dtype=float)
+    heads = np.array([statuses_of(row) for row in found.cells], dtype=int).reshape(-1, 2)
     has_features = _has_features(found, feature_set)
+    artisanal, any_mining = heads[has_features].T
     return Forecast(
         n_labels=len(found.labels),
-        n_positive=int(np.sum((labels == 1) & has_features)),
-        n_negative=int(np.sum((labels == 0) & has_features)),
-        n_commercial=int(np.sum(np.isnan(labels) & has_features)),
+        n_positive=int(np.sum(artisanal == Status.POSITIVE)),
+        n_negative=int(np.sum(artisanal == Status.NEGATIVE)),
+        n_commercial=int(np.sum((artisanal == Status.WITHHELD) & (any_mining == Status.POSITIVE))),
+        n_doubtful=int(np.sum(any_mining == Status.WITHHELD)),
         n_outside=int(np.sum(~has_features)),
         n_left_out=found.n_labels_left_out + found.n_cells_left_out,
         left_out=[each | {"words": run_words.lack(each["reason"])} for each in found.left_out_by_source],

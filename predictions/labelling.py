@@ -207,7 +207,7 @@ class _Making:
         self.status[may_not, :] = Status.WITHHELD
         for row, at in zip(self.allowed.cells, self._rows_of_labels(), strict=True):
             if at >= 0:
-                self.status[at] = _statuses(row)
+                self.status[at] = statuses_of(row)
         self.status[commercial, ANY_MINING] = Status.POSITIVE
         not_searched = commercial[~np.isin(self.status[commercial, ARTISANAL], [Status.POSITIVE, Status.NEGATIVE])]
         self.status[not_searched, ARTISANAL] = Status.WITHHELD
@@ -339,7 +339,7 @@ class _Making:
         return steps
 
 
-def _statuses(row: dict) -> tuple[Status, Status]:
+def statuses_of(row: dict) -> tuple[Status, Status]:
     """Of a labelled cell, by head. Doubtful answers and cells hardly looked at are withheld."""
     label = row["label"]
     if row["confidence"] < CONFIDENCE_FOR_TRAINING:

@@ -151,12 +151,12 @@ def test_searched_cells_are_negatives_only_when_clear(country):
 
 def test_what_hardly_was_looked_at_is_no_negative():
     row = {"label": 0, "confidence": 4, "proportion_inspected": 0.9}
-    assert labelling._statuses(row) == (Status.NEGATIVE, Status.NEGATIVE)
-    assert labelling._statuses(row | {"proportion_inspected": 0.1}) == (Status.WITHHELD, Status.WITHHELD)
-    assert labelling._statuses(row | {"proportion_inspected": None}) == (Status.NEGATIVE, Status.NEGATIVE)
-    assert labelling._statuses(row | {"label": 1, "proportion_inspected": 0.1})[0] == Status.POSITIVE
-    assert labelling._statuses(row | {"label": 1, "confidence": 2})[0] == Status.WITHHELD
-    assert labelling._statuses(row | {"label": None}) == (Status.WITHHELD, Status.POSITIVE)
+    assert labelling.statuses_of(row) == (Status.NEGATIVE, Status.NEGATIVE)
+    assert labelling.statuses_of(row | {"proportion_inspected": 0.1}) == (Status.WITHHELD, Status.WITHHELD)
+    assert labelling.statuses_of(row | {"proportion_inspected": None}) == (Status.NEGATIVE, Status.NEGATIVE)
+    assert labelling.statuses_of(row | {"label": 1, "proportion_inspected": 0.1})[0] == Status.POSITIVE
+    assert labelling.statuses_of(row | {"label": 1, "confidence": 2})[0] == Status.WITHHELD
+    assert labelling.statuses_of(row | {"label": None}) == (Status.WITHHELD, Status.POSITIVE)
 
 
 def test_commercial_areas_are_any_mining_and_never_silent_negatives(audited):

@@ -5,13 +5,15 @@ import pytest
 from django.urls import reverse
 
 from labels import jobs
-from labels.models import ImagerySource
+from labels.models import ImagerySource, SampleUnit
 from predictions import training
 from predictions.models import RetrainingRule, TrainingRun
+from predictions.storage import cell_names
+from tests.labelled import judge, make_audit, make_cell_unit
 from tests.predictions.figures import figures
 from tests.predictions.learned import make_feature_set
 from tests.predictions.test_run_pages import page, words_of
-from tests.predictions.trained import make_country, make_features
+from tests.predictions.trained import VIEW, make_country, make_features
 
 QUICK = {"n_resamples": 50, "size_km": 5.0}
 
@@ -107,6 +109,21 @@ def test_the_form_refuses_and_says_what_has_no_right(as_lead, country, project):
     text = page(as_lead, "run_new", project)
     assert "The imagery of every label lacks the right to train models" in text
     assert "(no right to train models)" in text
+
+
+def test_doubtful_cells_are_counted_and_not_promised(as_lead, country, project):
+    before = page(as_lead, "run_new", project)
+    taken = set(SampleUnit.objects.values_list("grid_cell", flat=True))
+    free = [at for at in np.flatnonzero(~country.has_mine) if cell_names(country.cells[at : at + 1])[0] not in taken]
+    unit = make_cell_unit(
+        make_audit(project, "more", frame="cells", design="srs"), cell_names(country.cells[free[:1]])[0]
+    )
+    seen = {"seen": project.imagery_sources.get(), "views": [VIEW], "scenes": ["ab"]}
+    judge(unit, "searched", share_seen=1.0, confidence=2, **seen)
+    text = page(as_lead, "run_new", project)
+    assert "1 cell of low confidence or hardly looked at is withheld." in text
+    told = [each.split("cells searched and clear ")[1].split()[0] for each in (before, text)]
+    assert told[0] == told[1]
 
 
 def test_a_failed_run_is_done_again_under_its_number(as_lead, country, project):
