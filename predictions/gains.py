@@ -90,8 +90,8 @@ def gain(
     -------
     Gain
         Each average precision with its block-bootstrap interval, the gain with the interval of differences within the
-        same resamples. Without judged mines, or without judged cells that are clear, all are missing and say why, and nothing is measurable; nor is a gain
-        whose interval is missing or reaches down to 0.
+        same resamples. Without judged mines, or judged cells that are clear, all are missing and say why, and nothing
+        is measurable; nor is a gain whose interval is missing or reaches down to 0.
     """
     keys = list(steps)
     labels = np.column_stack([np.asarray(steps[key], dtype=float) for key in keys])
