@@ -247,7 +247,12 @@ def _isotonic(scores: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndar
 def _platt(scores: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
     n, n_positive = len(y), y.sum()
     # His targets: a positive is one of N+ + 2 that was seen N+ + 1 times.
-    targets = np.where(y == 1, (n_positive + 1) / (n_positive + 2), 1 / (n - n_positive + 2))
+    high, low = (n_positive + 1) / (n_positive + 2), 1 / (n - n_positive + 2)
+    known = float(np.average(y, weights=weights))
+    if 0 < known < 1:
+        # Counted in cells, his low target can outweigh mines that are rare by weight: no more than the high one gives.
+        low = min(low, known * (1 - high) / (1 - known))
+    targets = np.where(y == 1, high, low)
     mean, spread = np.average(scores, weights=weights), scores.std()
     share = float(np.average(targets, weights=weights))
     level = np.array([special.logit(share), 0.0])

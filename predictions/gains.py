@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from predictions.bootstrap import N_RESAMPLES, Resamples, limits
-from predictions.quantities import NO_POSITIVE, NOTHING_JUDGED, Quantity, missing, quantity
+from predictions.quantities import NO_NEGATIVE, NO_POSITIVE, NOTHING_JUDGED, Quantity, missing, quantity
 from predictions.ranking import Ranking
 
 STEPS = ("register", "rejected_dropped", "moved", "searched_added")
@@ -90,8 +90,8 @@ def gain(
     -------
     Gain
         Each average precision with its block-bootstrap interval, the gain with the interval of differences within the
-        same resamples. Without judged mines all are missing and say why, and nothing is measurable; nor is a gain
-        whose interval is missing or reaches down to 0.
+        same resamples. Without judged mines, or judged cells that are clear, all are missing and say why, and nothing
+        is measurable; nor is a gain whose interval is missing or reaches down to 0.
     """
     keys = list(steps)
     labels = np.column_stack([np.asarray(steps[key], dtype=float) for key in keys])
@@ -114,8 +114,9 @@ def gain(
 def _paired(y, scores, weights, blocks, n_resamples: int, seed: int) -> list[Quantity]:
     """Average precision of each column of scores, then the last less the first."""
     n, n_steps = len(y), scores.shape[1]
-    if not y.sum():
-        return [missing(n, NO_POSITIVE if n else NOTHING_JUDGED)] * (n_steps + 1)
+    if not 0 < y.sum() < n:  # among mines alone every ranking is perfect
+        reason = NO_POSITIVE if not y.sum() else NO_NEGATIVE
+        return [missing(n, reason if n else NOTHING_JUDGED)] * (n_steps + 1)
     rankings = [Ranking(y, column, weights) for column in scores.T]
 
     def statistic(times: NDArray | None) -> NDArray:

@@ -276,12 +276,18 @@ def _limited(area, sample: _Sample, cells, searched, share: float, variance: flo
         variance += between_readers * _concentration(sample, searched)
         mines = clear = 0.0  # what was found may be wrong
     limits = share - _Z * np.sqrt(variance), share + _Z * np.sqrt(variance)
-    if area == EVERYWHERE and 0 < share < 1 and variance > 0:
-        size = share * (1 - share) / variance  # of a simple random sample that tells as much
-        limits = score_interval(share * size, size, _Z)
+    if area == EVERYWHERE and variance > 0:
+        limits = _score_limits(sample, searched, float(np.clip(share, 0, 1)), variance)
     low, high = (float(np.clip(limit, mines, 1 - clear)) for limit in limits)
     share = float(np.clip(share, 0, 1))
     return Total(area, n_cells, int(searched.sum()), share, min(low, share), max(high, share), None, "")
+
+
+def _score_limits(sample: _Sample, searched, share: float, variance: float) -> tuple[float, float]:
+    """Wilson's at the size of a simple random sample that tells as much; of a share of 0 or 1 at Kish's size."""
+    w = sample.hajek[searched]
+    size = share * (1 - share) / variance if 0 < share < 1 else w.sum() ** 2 / (w**2).sum()
+    return score_interval(share * size, size, _Z)
 
 
 def _concentration(sample: _Sample, searched: NDArray) -> float:

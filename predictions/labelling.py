@@ -55,7 +55,7 @@ class Frame:
     # (n,) how many of the country's cells each cell of the frame stands for; 0 outside.
     design_weights: NDArray[np.float64]
     in_frame: NDArray[np.bool_]  # (n,)
-    # (n,) 1/pi of the probability sample of cells, 0 for others and where the search came to no answer.
+    # (n,) 1/pi of the probability sample of cells, 0 for others and where the search came to no answer for either head.
     sample_weights: NDArray[np.float64]
     is_record: NDArray[np.bool_]  # (n,) the label comes from a record
     is_suggested: NDArray[np.bool_]  # (n,) the label comes from a suggestion
@@ -81,8 +81,8 @@ class Frame:
 
     @property
     def is_sample(self) -> NDArray[np.bool_]:
-        """(n,): in the probability sample of cells, with an answer."""
-        return self.sample_weights > 0
+        """(n,): in the probability sample of cells, with an answer for the first head."""
+        return (self.sample_weights > 0) & self.is_judged()
 
     def is_judged(self, head: int = ARTISANAL) -> NDArray[np.bool_]:
         """(n,): cells whose label is known, in the frame."""
@@ -169,7 +169,7 @@ class _Making:
             weights=weights,
             design_weights=design_weights,
             in_frame=in_frame,
-            sample_weights=np.where(is_judged[:, ARTISANAL], self._inverse_probabilities(), 0.0),
+            sample_weights=np.where(is_judged.any(axis=1), self._inverse_probabilities(), 0.0),
             is_record=self._of_type({"record_census", "record_sample", "field"}),
             is_suggested=self._of_type({"suggested"}),
             is_near=is_near,

@@ -10,13 +10,13 @@ the whole validation after new labels two matrix products.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import lapack
 
-from predictions.decomposition import Decomposition
+from predictions.decomposition import CHUNK_ROWS, Decomposition
 
 Buffers = Sequence[np.ndarray] | Callable[[int], np.ndarray] | None
 
@@ -201,17 +201,28 @@ class LeaveOut:
     def _refitted(self, fold: Fold, targets: np.ndarray, penalties: np.ndarray, moments: np.ndarray) -> np.ndarray:
         """(n_penalties, kept, heads) from the normal equations of the rest, in rotated directions."""
         d = self.decomposition
-        roots = np.sqrt(d.weights[fold.left_out])[:, None]
-        left_out = d.rows[fold.left_out] * roots
-        gram = np.diag(d.values) - left_out.T @ left_out
-        right = moments - left_out.T @ (roots * targets[fold.left_out])
-        scores = np.empty((len(penalties), len(fold.kept), targets.shape[1]))
+        gram, right = np.diag(d.values), moments.copy()
+        for rows in _chunks(fold.left_out):  # an area may hold most of the frame: its rows are not copied at once
+            roots = np.sqrt(d.weights[rows])[:, None]
+            left_out = d.rows[rows]
+            left_out *= roots
+            gram -= left_out.T @ left_out
+            right -= left_out.T @ (roots * targets[rows])
+        n_heads = targets.shape[1]
+        solutions = np.full((len(gram), len(penalties), n_heads), np.nan)
         for number, penalty in enumerate(penalties):
             penalised = gram.copy()
             penalised[np.diag_indices_from(penalised)] += np.concatenate([[0.0], np.full(d.rank, float(penalty))])
             _, solution, failed = lapack.dposv(penalised, right)
-            scores[number] = np.nan if failed else d.rows[fold.kept] @ solution
-        return scores
+            if not failed:
+                solutions[:, number] = solution
+        solutions = solutions.reshape(len(gram), -1)
+        scores = np.concatenate([d.rows[rows] @ solutions for rows in _chunks(fold.kept)])
+        return scores.reshape(len(fold.kept), len(penalties), n_heads).transpose(1, 0, 2)
+
+
+def _chunks(rows: np.ndarray) -> Iterator[np.ndarray]:
+    return (rows[start : start + CHUNK_ROWS] for start in range(0, len(rows), CHUNK_ROWS))
 
 
 def path_scores(

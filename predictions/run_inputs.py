@@ -112,8 +112,12 @@ def _with_budget(problem: Problem, asked: int | None) -> Problem:
 
 
 def judging_weights(problem: Problem) -> np.ndarray:
-    """(n, heads): what the choice of the penalty counts each audited cell for: as the ladder does, else one each."""
-    found = np.ones(problem.y.shape)
+    """(n, heads): what the choice of the penalty counts each audited cell for: as the ladder does, else one each.
+
+    Withheld cells count for nothing.
+    """
+    # Where only records spoke the choice looks at every cell of a weight: withheld ones are no negatives.
+    found = np.where(problem.fit_weights > 0, 1.0, 0.0)
     for head in range(problem.y.shape[1]):
         rows, weights, weighting = judged_rows(problem, "random", head)
         if weighting == "prevalence":

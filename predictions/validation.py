@@ -170,9 +170,9 @@ def judged_rows(problem: Problem, negatives: str, head: int = 0) -> tuple[NDArra
     Parameters
     ----------
     negatives : str
-        all_searched: the probability sample alone, weighted by design. random: every judged positive and the sample's
-        negatives. hard: every judged positive, and negatives that were suggested or lie near mines and records, of the
-        sample or not.
+        all_searched: the probability sample alone, weighted by design. random: judged positives and the sample's
+        negatives; no mine that only a suggestion found, for it was looked at because its score was high. hard: every
+        judged positive, and negatives that were suggested or lie near mines and records, of the sample or not.
 
     Returns
     -------
@@ -187,6 +187,7 @@ def judged_rows(problem: Problem, negatives: str, head: int = 0) -> tuple[NDArra
         return rows, _scaled(problem.sample_weights[rows], problem.n_mapped), "design"
     if negatives == "random":
         clear = judged & ~is_mine & in_sample
+        is_mine &= in_sample | ~_any(problem.is_suggested, None, len(judged))
     else:
         clear = judged & ~is_mine & _any(problem.is_suggested, problem.is_near, len(judged))
     rows = np.flatnonzero(is_mine | clear)

@@ -49,13 +49,24 @@ def test_isotonic_is_monotone_and_never_certain():
 def test_platt_equals_weighted_logistic_regression_on_his_targets():
     scores, y, weights = judged(300)
     ours = Calibration.fit(scores, y, weights, "platt")
-    high, low = (y.sum() + 1) / (y.sum() + 2), 1 / ((1 - y).sum() + 2)
+    share = np.average(y, weights=weights)
+    high = (y.sum() + 1) / (y.sum() + 2)
+    low = min(1 / ((1 - y).sum() + 2), share * (1 - high) / (1 - share))
     targets = np.where(y == 1, high, low)
     rows = np.tile(scores, 2)[:, None]
     theirs = LogisticRegression(C=np.inf, tol=1e-12, max_iter=2000).fit(
         rows, np.repeat([1, 0], 300), sample_weight=np.concatenate([weights * targets, weights * (1 - targets)])
     )
     assert ours.knots[0] == pytest.approx([theirs.intercept_[0], theirs.coef_[0, 0]], rel=1e-4)
+
+
+def test_platt_does_not_raise_what_is_rare_by_weight():
+    """Half of the sample from few high-scoring cells: mines are a tenth of the sample and 0.15 % of the country."""
+    rng = np.random.default_rng(5)
+    scores = np.concatenate([rng.normal(3, 1, 30), rng.normal(2, 1, 30), rng.normal(0, 1, 240)])
+    y, weights = (np.arange(300) < 30).astype(float), np.where(np.arange(300) < 60, 1.0, 83.0)
+    found = Calibration.fit(scores, y, weights, "platt").predict(scores)
+    assert np.average(found, weights=weights) == pytest.approx(np.average(y, weights=weights), rel=0.05)
 
 
 def test_platt_stays_finite_where_scores_part_the_classes():

@@ -1,5 +1,6 @@
 """The classifier says what refits would say, without refitting."""
 
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -60,6 +61,18 @@ def test_large_groups_left_out_equal_refits_too():
         out = groups == group
         expected = refitted(X, y, weights, decomposition, 5.0, out, np.flatnonzero(out))
         assert found[out] == pytest.approx(expected, abs=1e-8)
+
+
+def test_leaving_most_of_the_frame_out_copies_little_of_it():
+    rng = np.random.default_rng(8)
+    X, y = rng.normal(size=(12_000, 120)).astype(np.float32), (rng.random((12_000, 1)) < 0.1).astype(float)
+    decomposition = Decomposition.of(X)
+    areas = (np.arange(len(X)) >= 11_000).astype(int)
+    tracemalloc.start()
+    path_scores(decomposition, y, PENALTIES[:2], areas)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 0.5 * decomposition.rows.nbytes
 
 
 def test_means_and_scales_are_those_of_the_weighted_fitted_rows():

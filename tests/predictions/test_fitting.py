@@ -6,6 +6,8 @@ import pytest
 from predictions.blocks import block_buffers, spatial_blocks
 from predictions.classifier import Kept, RidgePath
 from predictions.fitting import Chances, Heads
+from predictions.run_inputs import judging_weights
+from tests.predictions import worlds
 from tests.predictions.trained import ground
 
 
@@ -100,3 +102,28 @@ def test_chances_need_both_classes_and_a_score():
     found = Chances.fit(scores, y, rows, np.ones(4), blocks, is_of_records=False)
     assert found.rows.tolist() == [0, 2, 3]
     assert found.out_of_block.shape == (3,)
+
+
+def test_withheld_cells_are_no_negatives_to_the_choice_of_the_penalty():
+    """Without a searched cell the choice looks at all cells fitted: a claim nobody checked is not one of them."""
+    world = worlds.world(seed=6)
+    n = len(world.cells)
+    mines = np.flatnonzero(world.truth)[::3]
+    withheld = np.setdiff1d(np.flatnonzero(world.truth), mines)
+    is_mine = np.isin(np.arange(n), mines)[:, None]
+    fit_weights = np.where(np.isin(np.arange(n), withheld), 0.0, 1.0)[:, None]
+    records = {"y": is_mine.astype(float), "is_judged": is_mine, "sample_weights": np.zeros(n)}
+    problem = worlds.problem(world, fit_weights=fit_weights, is_suggested=np.zeros(n, bool), **records)
+
+    def chosen(rows):
+        model = RidgePath(penalties=np.logspace(-2, 5, 8), n_extensions=0).fit(
+            world.features[rows],
+            problem.y[rows],
+            problem.fit_weights[rows, 0],
+            blocks=np.unique(problem.blocks[rows], return_inverse=True)[1],
+            judged=problem.is_judged[rows],
+            judged_weight=judging_weights(problem)[rows, 0],
+        )
+        return model.choice_.losses
+
+    assert chosen(np.arange(n)) == pytest.approx(chosen(np.flatnonzero(problem.fit_weights[:, 0])))

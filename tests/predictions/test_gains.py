@@ -92,6 +92,14 @@ def test_changes_are_counted_in_cells_unless_given():
     assert gains.gain(labels, scorer, n_changed={"moved": 91}, **about)["steps"][2]["n_changed"] == 91
 
 
+def test_among_mines_alone_nothing_is_gained_or_lost():
+    _, labels, scorer = rows()
+    truth = np.where(np.arange(600) < 40, 1.0, np.nan)
+    found = gains.gain(labels, scorer, truth=truth, weights=np.ones(600), blocks=np.arange(600) // 12)
+    assert (found["gain_ap"]["value"], found["gain_ap"]["reason"]) == (None, quantities.NO_NEGATIVE)
+    assert all(step["ap"]["value"] is None for step in found["steps"]) and not found["is_measurable"]
+
+
 def test_without_judged_mines_it_says_why():
     truth, labels, scorer = rows()
     about = {"weights": np.ones(600), "blocks": np.arange(600) // 12}

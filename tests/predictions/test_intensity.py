@@ -74,6 +74,18 @@ def test_it_covers_where_high_scores_were_searched_more():
     assert 0.90 <= everywhere <= 0.99, everywhere
 
 
+@pytest.mark.parametrize("m, share", [(30, 0.05), (300, 0.005)])
+def test_it_covers_where_the_sample_often_holds_no_mine(m, share):
+    rng, held_it = np.random.default_rng(17), []
+    for _ in range(300):
+        f = rng.beta(1, 1 / share - 1, size=3000)
+        y = (rng.random(len(f)) < f).astype(float)
+        rows = rng.permutation(len(f))[:m]
+        found = totals(f, np.full(len(f), -1), searched=rows, y=y[rows])[0]
+        held_it.append(found.low <= y.mean() <= found.high)
+    assert np.mean(held_it) >= 0.92, np.mean(held_it)
+
+
 def test_it_covers_the_true_share_although_readers_err():
     """Ten readers, each leaning his own way: on average they imagine as many mines as they miss."""
 

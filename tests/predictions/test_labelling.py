@@ -149,6 +149,20 @@ def test_searched_cells_are_negatives_only_when_clear(country):
     assert frame.sample_weights[here(frame, 25, 5)] == 0 and frame.in_frame[here(frame, 25, 5)]
 
 
+def test_a_commercial_mine_in_the_sample_is_of_the_sample_of_any_mining_alone(country):
+    source, audit = make_source(country), make_audit(country, "cells", frame="cells")
+    for column, types in ((5, ["commercial"]), (15, ["artisanal"])):
+        unit = make_cell_unit(audit, geo.grid_cell_id(*at(column, 5)))
+        others = [(*geo.grid_cell_centre(unit.grid_cell), each) for each in types]
+        judge(unit, "searched", others=others, **seen(source, captured_on=date(2022, 5, 1), share_seen=0.95))
+    frame = frame_of(country)
+    commercial, artisanal = here(frame, 5, 5), here(frame, 15, 5)
+    assert tuple(frame.status[commercial]) == (Status.WITHHELD, Status.POSITIVE)
+    assert frame.sample_weights[[commercial, artisanal]] == pytest.approx(10)
+    # Nothing is known of artisanal mines there: totals must not count it as a cell without.
+    assert frame.is_sample[artisanal] and not frame.is_sample[commercial]
+
+
 def test_what_hardly_was_looked_at_is_no_negative():
     row = {"label": 0, "confidence": 4, "proportion_inspected": 0.9}
     assert labelling.statuses_of(row) == (Status.NEGATIVE, Status.NEGATIVE)

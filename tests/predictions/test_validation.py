@@ -71,6 +71,22 @@ def test_random_and_hard_negatives_share_no_figure(problem):
     assert problem.is_judged[np.concatenate([random_rows, hard_rows]), 0].all()
 
 
+def test_mines_that_a_score_led_to_flatter_no_score(world, problem):
+    """Suggested mines score high by choice; with random negatives they would make any ranking look better."""
+    is_unseen = (world.truth == 1) & ~problem.is_judged[:, 0] & (world.features[:, 0] > 1.5)
+    found = np.flatnonzero(is_unseen)
+    assert len(found) > 20
+    judged, suggested, y = problem.is_judged.copy(), problem.is_suggested.copy(), problem.y.copy()
+    judged[found] = True
+    suggested[found] = True
+    y[found] = 1
+    more = replace(problem, is_judged=judged, is_suggested=suggested, y=y)
+    for negatives in ("random", "all_searched"):
+        before, after = validation.judged_rows(problem, negatives), validation.judged_rows(more, negatives)
+        assert np.array_equal(before[0], after[0]) and np.array_equal(before[1], after[1])
+    assert np.isin(found, validation.judged_rows(more, "hard")[0]).all()
+
+
 def test_hard_negatives_are_harder(rungs):
     for key in ("areas", "blocks", "random"):
         hard, easy = of(rungs, key, "hard")["metrics"], of(rungs, key, "random")["metrics"]
