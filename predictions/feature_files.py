@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import select
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 MEMORY_MIB = 2048  # of address space; a file of 4,000 columns took 600 MiB of memory
 CPU_S = 3600
 MAX_GIB = 8
+ROOM = "asm_features_"
 LONGEST_ANSWER, PIPE_BYTES = 2**20, 2**16
 
 
@@ -78,8 +80,14 @@ def opened(
     BadInput
         A sentence with column, row (the header is row 1) and value where a cell is at fault.
     """
-    with tempfile.TemporaryDirectory(prefix="asm_features_", dir=folder) as room:
+    with tempfile.TemporaryDirectory(prefix=ROOM, dir=folder) as room:
         yield _checked(Path(room), _asked(path, Path(room), expected, tick))
+
+
+def clear_rooms(folder: Path) -> None:
+    """Remove what killed workers left in a folder that nobody else reads into."""
+    for room in folder.glob(f"{ROOM}*"):
+        shutil.rmtree(room, ignore_errors=True)
 
 
 def _asked(path: Path, room: Path, expected: BBox | None, tick: Callable[[], None]) -> dict:
