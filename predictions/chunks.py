@@ -294,6 +294,7 @@ def call_helpers(feature_set: FeatureSet, token: int) -> None:
 
 
 def call_helper(feature_set_id: int, token: int) -> bool:
+    """Whether the message was sent."""
     from predictions.tasks import help_with_features  # the task imports this module
 
     try:
@@ -302,6 +303,8 @@ def call_helper(feature_set_id: int, token: int) -> bool:
         log.warning(
             "Nobody is called to help with features: the message queue does not answer (%s).", type(error).__name__
         )
+        return False
+    return True
 
 
 def help_once(feature_set_id: int, token: int) -> bool:

@@ -53,7 +53,7 @@ def runs_for(user, project: Project) -> list[TrainingRun]:
     if not access.can(user, "view_run", project):
         return []
     sets = list(project.feature_sets.exclude(content_sha256=""))
-    others = access.projects_of(user).exclude(pk=project.pk)
+    others = [each for each in access.projects_of(user).exclude(pk=project.pk) if access.can(user, "view_run", each)]
     runs = (
         TrainingRun.objects.filter(project__in=others)
         .exclude(content_sha256="")
@@ -62,7 +62,7 @@ def runs_for(user, project: Project) -> list[TrainingRun]:
     return [
         run
         for run in runs.defer("figures").order_by("-finished_at", "-pk")
-        if access.can(user, "view_run", run.project) and any(is_comparable(run.feature_set, each) for each in sets)
+        if any(is_comparable(run.feature_set, each) for each in sets)
     ]
 
 

@@ -37,10 +37,25 @@ def record(user, project: Project) -> None:
 
 
 def is_recorded(user, project: Project) -> bool:
-    """Whether `record` was called since the project's newest unit was drawn. One query; which unit that is may be
-    8 seconds old, the time a tile may stay open after what it rests on has changed."""
+    """Whether the person may no longer review any unit of the project, as after `record`. Which unit is the newest may
+    be 8 seconds old, the time a tile may stay open after what it rests on has changed.
+
+    Of every unit, not of the newest alone: a person may have seen the reviews of that one, and no scores.
+    """
     newest = cache.get_or_set(f"newest-unit-{project.pk}", lambda: _newest(project), KEPT_S)
-    return not newest or Exposure.objects.filter(unit=newest, user=user).exists()
+    if not newest:
+        return True
+    known = f"scores-seen-{project.pk}-{user.pk}-{newest}"  # stays true: exposures are never taken back
+    if not cache.get(known):
+        if _unseen(user, project).exists():
+            return False
+        cache.set(known, True)
+    return True
+
+
+def _unseen(user, project: Project) -> QuerySet[SampleUnit]:
+    seen = Exposure.objects.filter(unit=OuterRef("pk"), user=user)
+    return SampleUnit.objects.filter(~Exists(seen), audit__project=project)
 
 
 def _newest(project: Project) -> int:

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from labels import isolation
 from labels.errors import BadInput
 
-MAX_NAMES = 50  # of columns that are ignored, told
+MAX_NAMES, MAX_NAME = 50, 200  # of columns that are ignored, told; letters of one
 
 
 def main() -> int:
@@ -44,7 +44,7 @@ def _read(request: dict) -> dict:
         expected=request["expected"] and tuple(request["expected"]),
         max_bytes=request["max_bytes"],
     )
-    return told | {"ignored": told["ignored"][:MAX_NAMES]}
+    return told | {"ignored": [name[:MAX_NAME] for name in told["ignored"][:MAX_NAMES]]}
 
 
 if __name__ == "__main__":

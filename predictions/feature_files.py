@@ -6,6 +6,9 @@ starts it, checks what it left, and parses no format.
 
 import json
 import logging
+import os
+import select
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -31,7 +34,8 @@ log = logging.getLogger(__name__)
 MEMORY_MIB = 2048  # of address space; a file of 4,000 columns took 600 MiB of memory
 CPU_S = 3600
 MAX_GIB = 8
-LONGEST_ANSWER = 2**20
+ROOM = "asm_features_"
+LONGEST_ANSWER, PIPE_BYTES = 2**20, 2**16
 
 
 @dataclass(frozen=True)
@@ -76,8 +80,14 @@ def opened(
     BadInput
         A sentence with column, row (the header is row 1) and value where a cell is at fault.
     """
-    with tempfile.TemporaryDirectory(prefix="asm_features_", dir=folder) as room:
+    with tempfile.TemporaryDirectory(prefix=ROOM, dir=folder) as room:
         yield _checked(Path(room), _asked(path, Path(room), expected, tick))
+
+
+def clear_rooms(folder: Path) -> None:
+    """Remove what killed workers left in a folder that nobody else reads into."""
+    for room in folder.glob(f"{ROOM}*"):
+        shutil.rmtree(room, ignore_errors=True)
 
 
 def _asked(path: Path, room: Path, expected: BBox | None, tick: Callable[[], None]) -> dict:
@@ -97,9 +107,7 @@ def _asked(path: Path, room: Path, expected: BBox | None, tick: Callable[[], Non
         except BrokenPipeError:
             raise BadInput(_stopped()) from None
         try:
-            # Its one answer is far smaller than what a pipe holds: it can end before it is read.
-            _wait(child, tick)
-            answer = child.stdout.read(LONGEST_ANSWER)
+            answer = _answer_of(child, tick)
             if child.returncode:
                 errors.seek(0)
                 log.warning("The features' reader ended with %s: %r", child.returncode, errors.read()[-2000:])
@@ -110,15 +118,27 @@ def _asked(path: Path, room: Path, expected: BBox | None, tick: Callable[[], Non
     return _parsed(answer)
 
 
-def _wait(child: subprocess.Popen, tick: Callable[[], None]) -> None:
-    until = time.monotonic() + 2 * CPU_S
-    while time.monotonic() < until:
-        try:
-            child.wait(timeout=1)
-            return
-        except subprocess.TimeoutExpired:
+def _answer_of(child: subprocess.Popen, tick: Callable[[], None]) -> bytes:
+    """Its one answer, read as it comes: with the names of many columns it is more than a pipe holds."""
+    until, answer = time.monotonic() + 2 * CPU_S, bytearray()
+    while time.monotonic() < until and len(answer) <= LONGEST_ANSWER:
+        ready, _writable, _odd = select.select([child.stdout], [], [], 1)
+        if not ready:
             tick()
+        elif part := os.read(child.stdout.fileno(), PIPE_BYTES):
+            answer += part
+        else:
+            return _ended(child, answer)
     raise BadInput(_too_much())
+
+
+def _ended(child: subprocess.Popen, answer: bytearray) -> bytes:
+    """It closed its answer, and has nothing left to do but end."""
+    try:
+        child.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        raise BadInput(_stopped()) from None
+    return bytes(answer)
 
 
 def _parsed(answer: bytes) -> dict:
@@ -129,13 +149,13 @@ def _parsed(answer: bytes) -> dict:
     if not isinstance(told, dict):
         raise BadInput(_stopped())
     if "refused" in told:
-        raise BadInput(str(told["refused"])[:500])
+        raise BadInput(_printable(told["refused"])[:500])
     return told
 
 
 def _checked(room: Path, told: dict) -> FeatureTable:
     """What the reader left, if it is what a reader in order would leave: only types are trusted."""
-    columns, ignored = (tuple(str(name) for name in told.get(key) or []) for key in ("columns", "ignored"))
+    columns, ignored = (tuple(_printable(name) for name in told.get(key) or []) for key in ("columns", "ignored"))
     n_rows = told.get("n_rows")
     if not isinstance(n_rows, int) or not 0 < n_rows <= MAX_ROWS or not 0 < len(columns) <= MAX_COLUMNS:
         raise BadInput(_stopped())
@@ -145,6 +165,11 @@ def _checked(room: Path, told: dict) -> FeatureTable:
     except (OSError, ValueError):
         raise BadInput(_stopped()) from None
     return FeatureTable(cells, features, columns, ignored, int(told.get("n_without_features") or 0))
+
+
+def _printable(text: object) -> str:
+    """What a database takes and a page shows: names in a file may hold anything, even NUL."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in str(text))
 
 
 def _stopped() -> str:

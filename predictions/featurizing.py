@@ -28,7 +28,7 @@ from labels.models.areas import AreaKind
 from predictions import chunks, features_compiled, storage
 from predictions.chunks import Plan
 from predictions.features import RandomConvolutionalFeatures
-from predictions.importing import ask_import, free_slug  # noqa: F401  the other way to a feature set
+from predictions.importing import ask_import, free_slug, save_named  # noqa: F401  the other way to a feature set
 from predictions.models import FeatureChunk, FeatureSet
 from predictions.storage import FileDamaged
 
@@ -78,7 +78,7 @@ def ask(
         project, source=source, day=day, area=area, options=options, filters_of=filters_of, name=name, by=by
     )
     with transaction.atomic():
-        feature_set.save()
+        save_named(feature_set)
         feature_set.job = jobs.ask(
             project=project,
             kind=Job.Kind.FEATURIZE,

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from labels import access, jobs
-from labels.errors import BadInput, NotAllowed
+from labels.errors import BadInput, Conflict, NotAllowed
 from labels.geo import BBox
 from labels.models import Job, Project, ReferenceArea
 from labels.models.areas import AreaKind
@@ -23,6 +23,7 @@ from predictions.models import FeatureSet
 from predictions.storage import Streamed
 
 UPLOAD = "upload"
+RESERVED = {"new", "import"}  # pages beside those of feature sets (predictions.urls)
 KEPT_S = 7 * 24 * 3600
 ROWS_AT_ONCE = 2048
 
@@ -35,7 +36,7 @@ def ask_import(project: Project, *, file: UploadedFile | Path, name: str = "", b
     """
     feature_set, parameters = prepared(project, file=file, name=name, by=by)
     with transaction.atomic():
-        feature_set.save()
+        save_named(feature_set)
         feature_set.job = jobs.ask(
             project=project,
             kind=Job.Kind.IMPORT_FEATURES,
@@ -70,10 +71,17 @@ def prepared(project: Project, *, file: UploadedFile | Path, name: str = "", by=
     return feature_set, parameters
 
 
+def save_named(feature_set: FeatureSet) -> None:
+    """Save a new set, under another short name where somebody has taken its own since it was prepared."""
+    Project.objects.select_for_update(no_key=True).get(pk=feature_set.project_id)
+    feature_set.slug = free_slug(feature_set.project, feature_set.name)
+    feature_set.save()
+
+
 def free_slug(project: Project, name: str) -> str:
     """A short name that no other feature set of the project has."""
     base = slugify(name)[:50] or "features"
-    taken = set(project.feature_sets.filter(slug__startswith=base).values_list("slug", flat=True))
+    taken = RESERVED | set(project.feature_sets.filter(slug__startswith=base).values_list("slug", flat=True))
     return next(slug for slug in (base, *(f"{base}-{n}" for n in range(2, len(taken) + 3))) if slug not in taken)
 
 
@@ -109,6 +117,7 @@ def read(running: jobs.RunningJob) -> dict:
         if not path.is_file():
             raise BadInput(_("The file is gone: send it again."))
         feature_set.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        feature_files.clear_rooms(feature_set.folder)
         expected = _extent_of(feature_set.project)
         tick = lambda: running.progress(0)  # noqa: E731  raises where somebody cancelled
         with feature_files.opened(path, expected=expected, folder=feature_set.folder, tick=tick) as table:
@@ -121,11 +130,16 @@ def _feature_set_of(running: jobs.RunningJob) -> FeatureSet:
     job = running.job
     if job.requested_by and not access.can(job.requested_by, "make_features", job.project):
         raise NotAllowed(_("You may no longer make features in this project."))
-    found = FeatureSet.objects.filter(project=job.project, uuid=running.parameters["feature_set"]).first()
-    if found is None:
-        raise BadInput(_("This feature set is gone."))
-    found.job = job  # a retried one is a job of its own
-    found.save(update_fields=["job"])
+    with transaction.atomic():
+        sets = FeatureSet.objects.select_for_update(of=("self",)).select_related("job")
+        found = sets.filter(project=job.project, uuid=running.parameters["feature_set"]).first()
+        if found is None:
+            raise BadInput(_("This feature set is gone."))
+        before = found.job
+        if before is not None and before.pk != job.pk and not before.is_over:
+            raise Conflict(_("Another job is making these features."))
+        found.job = job  # a retried one is a job of its own
+        found.save(update_fields=["job"])
     return found
 
 

@@ -153,9 +153,20 @@ def _run_of(running: RunningJob) -> TrainingRun:
     if by and not access.can(by, "start_run", run.project):
         raise NotAllowed(_("You may no longer start training runs in this project."))
     if run.job_id != running.job.pk:
-        TrainingRun.objects.filter(pk=run.pk, content_sha256="").update(job=running.job)
-        run.job = running.job
+        _take_over(run, running.job)
     return run
+
+
+@transaction.atomic
+def _take_over(run: TrainingRun, job: Job) -> None:
+    """A job that was asked for again is a job of its own. Two at once would release labels twice for one run."""
+    known = TrainingRun.objects.select_for_update(of=("self",)).select_related("job").get(pk=run.pk)
+    if known.is_done:
+        return
+    if known.job is not None and known.job_id != job.pk and not known.job.is_over:
+        raise Conflict(_("Another job is doing this run."))
+    TrainingRun.objects.filter(pk=run.pk).update(job=job)
+    run.job = job
 
 
 def _result(run: TrainingRun) -> dict:

@@ -43,7 +43,11 @@ def runs(request: HttpRequest, project: Project) -> HttpResponse:
 def run(request: HttpRequest, project: Project, run: int) -> HttpResponse:
     """How far it is while it runs; its figures once it is done."""
     found = get_object_or_404(runs_of(project).select_related("feature_set__source", "feature_set__area"), number=run)
-    return _finished(request, project, found) if found.is_done else _progress(request, found)
+    if not found.is_done:
+        return _progress(request, found)
+    if request.htmx:  # it was watched while it ran: show all of it now, or first the warning
+        return HttpResponse(headers={"HX-Refresh": "true"})
+    return _finished(request, project, found)
 
 
 def _progress(request: HttpRequest, found: TrainingRun) -> HttpResponse:
@@ -53,8 +57,6 @@ def _progress(request: HttpRequest, found: TrainingRun) -> HttpResponse:
 
 @warned_of_scores
 def _finished(request: HttpRequest, project: Project, found: TrainingRun) -> HttpResponse:
-    if request.htmx:  # it was watched while it ran: show all of it now
-        return HttpResponse(headers={"HX-Refresh": "true"})
     report = run_report.RunReport(found)
     context = {
         "run": found,

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from numpy.linalg import solve
 
 from labels.errors import BadInput, NotAllowed
@@ -134,6 +136,19 @@ def test_only_who_may_look_at_runs_of_both(there, lead, annotator, stranger):
     elsewhere.check(lead, there, features)
     assert elsewhere.runs_for(lead, other) == [there]
     assert elsewhere.runs_for(annotator, other) == []  # annotates in the country the model comes from
+
+
+def test_many_runs_are_listed_in_as_many_queries_as_one(there, lead, django_assert_num_queries):
+    other = make_project()
+    make_feature_set(other, kind="imported", n_columns=there.feature_set.n_columns)
+    Membership.objects.create(project=other, user=lead, role=Role.LEAD)
+    with CaptureQueriesContext(connection) as of_one:
+        assert len(elsewhere.runs_for(lead, other)) == 1
+    arrays = storage.read_arrays(there.folder / training.MODEL)
+    for _time in range(3):
+        run_with(there.project, arrays, feature_set=there.feature_set)
+    with django_assert_num_queries(len(of_one)):
+        assert len(elsewhere.runs_for(lead, other)) == 4
 
 
 def test_other_features_are_refused_with_what_to_do(there, project):

@@ -1,5 +1,7 @@
 """Feature files of strangers, read by the confined process and laid out by grid cell."""
 
+import time
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.feather as feather
@@ -87,6 +89,29 @@ def test_columns_stand_in_the_order_of_their_numbers_whatever_the_order_in_the_f
     )
     with feature_files.opened(tmp_path / "features") as found:
         np.testing.assert_allclose(found.features, values[ORDER])
+
+
+@pytest.mark.parametrize("n_columns", [8192, feature_tables.MAX_COLUMNS])
+def test_the_names_of_many_columns_are_more_than_a_pipe_holds(n_columns, tmp_path):
+    as_parquet(table(numbers(4, n_columns), prefix="feature_"), tmp_path / "features")
+    began = time.monotonic()
+
+    def tick():
+        assert time.monotonic() - began < 60, "the reader waits to be read"
+
+    with feature_files.opened(tmp_path / "features", tick=tick) as found:
+        assert len(found.columns) == n_columns
+
+
+def test_names_that_no_database_takes_are_made_harmless(tmp_path):
+    more = {"a\0b": [1, 2, 3, 4], "long" * 500_000: [1, 2, 3, 4]}
+    as_parquet(table(numbers(), **more), tmp_path / "features")
+    with feature_files.opened(tmp_path / "features") as found:
+        assert found.ignored == ("a\N{REPLACEMENT CHARACTER}b", "long" * 50)
+    as_parquet(pa.table({"a\0b": [1]}), tmp_path / "features")
+    with pytest.raises(BadInput) as refused, feature_files.opened(tmp_path / "features"):
+        pass
+    assert "\0" not in str(refused.value)
 
 
 def test_a_row_without_any_feature_is_a_cell_without_imagery(tmp_path):

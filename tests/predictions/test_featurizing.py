@@ -17,6 +17,7 @@ from labels.imagery.chips import read_chip
 from labels.models import ImagerySource, Job, Membership
 from predictions import chunks, featurizing, storage
 from predictions.models import FeatureChunk, FeatureSet
+from predictions.tasks import help_with_features
 from tests.factories import make_project, make_source
 from tests.predictions.countries import BANK, load_picture, make_province, picture
 
@@ -403,3 +404,24 @@ def test_a_helper_of_a_job_that_is_over_does_nothing(source):
     feature_set = made(ask(source))
     assert not chunks.help_once(feature_set.pk, feature_set.job.token)
     assert not chunks.help_once(0, 1)
+
+
+def test_each_chunk_but_the_jobs_own_calls_a_helper_until_the_queue_is_silent(source, monkeypatch):
+    monkeypatch.undo()  # the fixture's stand-in for call_helper
+    feature_set = ask(source)
+    FeatureChunk.objects.bulk_create(FeatureChunk(feature_set=feature_set, number=k, n_cells=1) for k in range(6))
+    sent = []
+
+    def send(args, **options):
+        if len(sent) == n_answers:
+            raise help_with_features.OperationalError
+        sent.append(args)
+
+    monkeypatch.setattr(help_with_features, "apply_async", send)
+    n_answers = 9
+    chunks.call_helpers(feature_set, 3)
+    assert sent == [(feature_set.pk, 3)] * 5
+    sent.clear()
+    n_answers = 2
+    chunks.call_helpers(feature_set, 3)
+    assert len(sent) == 2

@@ -202,6 +202,14 @@ def test_who_judges_here_is_warned_before_scores_and_asked(as_lead, project, lea
     assert "Average precision" in page(as_lead, "run", project, run.number)
 
 
+def test_who_judges_here_and_watches_a_run_gets_the_warning_as_a_page_of_its_own(as_lead, project, lead, units):
+    run = make_run(project)
+    address = reverse("predictions:run", args=[project.slug, run.number])
+    answer = as_lead.get(address, headers={"HX-Request": "true"})
+    assert answer.headers["HX-Refresh"] == "true" and not answer.content
+    assert not exposure.is_recorded(lead, project)
+
+
 def test_who_judges_nothing_is_not_asked_but_kept(client_of, admin, project, units):
     run = make_run(project)
     assert "Average precision" in page(client_of(admin), "run", project, run.number)

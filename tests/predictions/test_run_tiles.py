@@ -173,6 +173,14 @@ def test_no_score_is_sent_to_who_is_not_known_to_see_it(run, units, lead, client
     assert browser.get(address(run)).status_code == 200
 
 
+def test_who_saw_the_reviews_of_one_unit_is_not_taken_for_one_who_saw_scores(run, units, lead, client_of):
+    access.expose(lead, [units.order_by("-pk")[0].pk], Exposure.What.REVIEWS)
+    browser = client_of(lead)
+    assert browser.get(address(run)).status_code == 403
+    map_panel.panel(run, lead)
+    assert browser.get(address(run)).status_code == 200
+
+
 def test_who_sees_the_map_has_seen_every_unit(run, units, lead):
     other = make_record(make_register())
     elsewhere = workflow.open_census(project=other.register.project, register=other.register, slug="a", name="A")

@@ -10,6 +10,7 @@ from labels import jobs
 from labels.errors import BadInput, Conflict, JobLost, NotAllowed
 from labels.models import AccessRecord, ImagerySource, Job, Release
 from predictions import mapping, run_files, run_options, storage, training
+from predictions.asking_again import ask_again
 from predictions.models import AreaTotal, TrainingRun
 from tests.factories import make_project
 from tests.labelled import judge
@@ -127,6 +128,19 @@ def test_a_worker_that_lost_its_job_publishes_nothing(country):
     run.refresh_from_db()
     assert not run.is_done
     assert not AreaTotal.objects.filter(run=run).exists()
+
+
+def test_of_two_jobs_asked_for_again_one_does_the_run(project, lead):
+    features = make_features(project, np.array([[-1080, 620]]), np.ones((1, 3)))
+    run = training.start_run(project, feature_set=features, by=lead)
+    failed = run.job
+    jobs.give_up(failed, "Killed.")
+    from_runs_page = ask_again(run, by=lead)
+    from_jobs_page = jobs.retry(failed, requested_by=lead)
+    ended = jobs.run(from_jobs_page.pk)
+    assert (str(ended.state), ended.error) == ("failed", "Another job is doing this run.")
+    run.refresh_from_db()
+    assert run.job == from_runs_page and not project.releases.exists()
 
 
 def test_a_cancelled_run_stops_and_says_nothing(country):
