@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 from numpy.typing import NDArray
 
 from labels.errors import BadInput
@@ -257,11 +256,11 @@ def _refuse_duplicates(cells: NDArray[np.int64], order: NDArray[np.int64]) -> No
         return
     one, other = sorted(int(row) + 2 for row in order[same[0] : same[0] + 2])
     lon, lat = (cells[order[same[0]]] + 0.5) / CELLS_PER_DEGREE
-    words = ngettext(
-        "Rows %(one)d and %(other)d are of one cell, lat %(lat).3f, lon %(lon).3f. Leave one of them out.",
-        "Rows %(one)d and %(other)d are of one cell, lat %(lat).3f, lon %(lon).3f, and so are %(n)d pairs in all.",
-        len(same),
-    )
+    words = _("Rows %(one)d and %(other)d are of one cell, lat %(lat).3f, lon %(lon).3f. Leave one of them out.")
+    if len(same) > 1:
+        words = _(
+            "Rows %(one)d and %(other)d are of one cell, lat %(lat).3f, lon %(lon).3f, and so are %(n)d pairs in all."
+        )
     raise BadInput(words % {"one": one, "other": other, "lat": lat, "lon": lon, "n": len(same)})
 
 
