@@ -16,7 +16,7 @@ from scipy.stats import rankdata
 from labels import access
 from labels.errors import BadInput, NotAllowed
 from labels.models import Project
-from predictions import judging, storage, training, validation
+from predictions import judging, mapping, storage, training, validation
 from predictions.blocks import block_buffers, spatial_blocks
 from predictions.calibration import Calibration, cross_calibrated
 from predictions.classifier import score_cells
@@ -105,7 +105,9 @@ def scores(run: TrainingRun, features: NDArray[np.float32]) -> NDArray[np.float3
 def judge(run: TrainingRun, here: TrainingRun, *, by=None) -> Judgement:
     """A run of another project on what a run of this one was judged on: its labels, its features.
 
-    `by` is the person who asks; None for commands. Raises as `check` does, and BadInput where `here` has no labels.
+    Cells that the other run learned from, or nearer to one than the buffer of blocks, are not judged: projects may lie
+    on the same ground. `by` is the person who asks; None for commands. Raises as `check` does, BadInput where `here`
+    has no labels, and storage.FileDamaged where files of the other run are missing or are not what they were.
     """
     check(by, run, here.feature_set)
     if here.release is None:
@@ -114,8 +116,26 @@ def judge(run: TrainingRun, here: TrainingRun, *, by=None) -> Judgement:
     frame = Frame.of(here.release, here.feature_set, features, seed=here.options.get("seed", 0))
     judged = np.stack([frame.is_judged(head) for head in range(len(HEADS))], axis=1)
     rows = np.flatnonzero(judged.any(axis=1) & features.is_known)
+    buffer_km = (training.OPTIONS | here.options)["buffer_km"]
+    rows = rows[~_is_near(frame.cells[rows], _learned_cells(run), buffer_km)]
     problem = _problem(here, frame, judged, rows, int(features.is_known.sum()))
     return judge_problem(run, problem, np.asarray(features.features[rows]))
+
+
+def _learned_cells(run: TrainingRun) -> NDArray[np.int32]:
+    """(m, 2): the cells of a run's frame. Raises storage.FileDamaged where its scores are not there."""
+    arrays = storage.read_arrays(run.folder / mapping.SCORES)
+    return arrays["cells"][arrays["in_frame"] > 0]
+
+
+def _is_near(cells: NDArray, learned: NDArray, buffer_km: float) -> NDArray[np.bool_]:
+    """(n,): cells that a run learned from, or so near that it all but did."""
+    if not len(learned):
+        return np.zeros(len(cells), dtype=bool)
+    of_run = np.concatenate([np.zeros(len(learned), dtype=np.int64), np.ones(len(cells), dtype=np.int64)])
+    # Cells that touch are 0 km apart.
+    near = block_buffers(np.concatenate([learned, cells]), of_run, buffer_km=max(buffer_km, 1e-3))[0]
+    return np.isin(np.arange(len(cells)), near - len(learned))
 
 
 def _problem(here: TrainingRun, frame: Frame, judged: NDArray, rows: NDArray, n_mapped: int) -> Problem:

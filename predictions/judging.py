@@ -165,10 +165,14 @@ def _scored(fit: Judged, *negatives: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _strata(fit: Judged, levels: Mapping[str, np.ndarray], shown: np.ndarray) -> list[dict]:
-    """By each grouping: all judged cells, hard negatives too, each as one, at the threshold of the budget."""
+    """By each grouping: judged mines and the sample's negatives, each as one, at the threshold of the budget.
+
+    What only a suggestion led to is left out: it scores high by choice, mine or not.
+    """
     problem = fit.problem
     scores = fit.heads.out_of_block[:, 0]
-    rows = np.flatnonzero(problem.is_judged[:, 0] & np.isfinite(scores))
+    rows, _, _ = validation.judged_rows(problem, "random")
+    rows = rows[np.isfinite(scores[rows])]
     if not len(rows):
         return []
     return strata.by_stratum(

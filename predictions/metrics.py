@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from predictions.bootstrap import N_RESAMPLES, Resamples, limits
+from predictions.curves import share_interval
 from predictions.quantities import (
     NO_BUDGET,
     NO_NEGATIVE,
@@ -19,6 +20,7 @@ from predictions.quantities import (
 from predictions.ranking import Ranking, checked
 
 NAMES = ("ap", "auc", "brier", "log_loss", "recall_at_budget", "precision_at_k")
+RANKED = tuple(name for name in NAMES if name not in ("brier", "log_loss"))
 
 
 class Metrics(TypedDict):
@@ -122,12 +124,14 @@ def summary(
     -------
     Metrics
         With nothing judged, no positive or no negative, figures without a meaning are None and say why.
+        Where a ranking is perfect or worthless in all resamples alike, its intervals are those of a share
+        (`share_interval`) of the cells it rests on.
     """
     y, scores, weights = checked(y, scores, weights)
     blocks = np.asarray(blocks)
     resamples = Resamples.of(blocks, n_resamples, seed)
     probabilities = _as_probabilities(scores if probabilities is None else probabilities)
-    found = _figures(y, scores, weights, probabilities, budget, k, resamples)
+    found = _figures(y, scores, weights, blocks, probabilities, budget, k, resamples)
     total = weights.sum()
     return Metrics(
         **found,
@@ -152,7 +156,7 @@ def absent(reason: str, *, y: ArrayLike = (), budget: float | None = None, k: in
     )
 
 
-def _figures(y, scores, weights, probabilities, budget, k, resamples: Resamples) -> dict[str, Quantity]:
+def _figures(y, scores, weights, blocks, probabilities, budget, k, resamples: Resamples) -> dict[str, Quantity]:
     if not len(y) or weights.sum() <= 0:
         return {name: missing(len(y), NOTHING_JUDGED) for name in NAMES}
     ranking = Ranking(y, scores, weights)
@@ -172,8 +176,22 @@ def _figures(y, scores, weights, probabilities, budget, k, resamples: Resamples)
             figures[name] = missing(len(y), reasons[name])
             continue
         low, high, reason = limits(drawn[:, column], resamples.n_blocks)
+        if name in RANKED and low == high and values[column] in (0, 1):
+            rows = stood_on(name, y, scores, k)
+            _, low, high = share_interval(np.full(len(rows), values[column]), weights[rows], blocks[rows])
         figures[name] = quantity(values[column], low, high, n=len(y), reason=reason)
     return figures
+
+
+def stood_on(name: str, y: NDArray, scores: NDArray, k: int = 0) -> NDArray:
+    """Rows that a figure of 0 or 1 says the same of, each: all resamples are alike then, and would leave no doubt.
+
+    Mines; of the AUC the rarer of mines and clear cells; of precision the k cells that score highest.
+    """
+    if name == "precision_at_k":
+        return np.argsort(-scores, kind="stable")[:k]
+    mines, clear = np.flatnonzero(y > 0), np.flatnonzero(y == 0)
+    return clear if name == "auc" and len(clear) < len(mines) else mines
 
 
 def _reasons(y, weights, probabilities, budget) -> dict[str, str]:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from predictions.bootstrap import N_RESAMPLES, Resamples, limits
 from predictions.curves import share_interval
+from predictions.metrics import stood_on
 from predictions.quantities import NO_NEGATIVE, NO_POSITIVE, Quantity, missing, quantity
 from predictions.ranking import Ranking, checked
 
@@ -166,6 +167,9 @@ def _auc(y, scores, weights, blocks, n_resamples, seed) -> Quantity:
         return missing(len(y), NO_NEGATIVE if (weights @ y) > 0 else NO_POSITIVE)
     resamples = Resamples.of(blocks, n_resamples, seed)
     low, high, reason = limits(resamples.of_statistic(ranking.area_under_curve), resamples.n_blocks)
+    if low == high and value in (0, 1):
+        rows = stood_on("auc", y, scores)
+        _, low, high = share_interval(np.full(len(rows), value), weights[rows], blocks[rows])
     return quantity(value, low, high, n=len(y), reason=reason)
 
 

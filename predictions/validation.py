@@ -155,7 +155,9 @@ def elsewhere(
         On the probability sample if there is one, then against random and hard negatives. Only prevalence, this
         country's own, stands beside them: labels from elsewhere say nothing of these places.
     """
-    scores = np.asarray(scores, dtype=float).reshape(len(problem.cells), -1)
+    scores = np.asarray(scores, dtype=float)
+    if scores.ndim == 1:
+        scores = scores[:, None]
     split = _Split("elsewhere", problem.blocks, problem.buffers, scores)
     rungs = []
     for negatives in ("all_searched", "random", "hard"):

@@ -14,7 +14,7 @@ from labels.errors import BadInput, NotAllowed
 from labels.models import Membership
 from labels.models.projects import Role
 from labels.releases.making import audits_to_release, make_release
-from predictions import elsewhere, storage, training
+from predictions import elsewhere, mapping, storage, training
 from predictions.models import FeatureSet, TrainingRun
 from tests.factories import make_project
 from tests.predictions import worlds
@@ -175,6 +175,7 @@ def test_a_command_judges_and_keeps_the_rungs(project, here):
     there = run_with(project, learned(features.astype(float), truth.astype(float)))
     there.feature_set.n_columns = 24
     there.feature_set.save()
+    write_scores(there, np.array([[3000, 100]], np.int32), np.ones(1))
     said = io.StringIO()
     for _ in range(2):  # the second in place of the first
         call_command(
@@ -188,6 +189,26 @@ def test_a_command_judges_and_keeps_the_rungs(project, here):
     assert [rung["negatives"] for rung in rungs] == ["all_searched", "random", "hard"]
     assert rungs[0]["metrics"]["auc"]["low"] > 0.6
     assert "prevalence unknown where it was trained, 0." in said.getvalue()
+
+
+def test_ground_that_the_model_learned_from_is_not_judged(project, here):
+    features = storage.load_features(here.feature_set)
+    learned_here = features.cells[:, 0] < features.cells[:, 0].min() + 20
+    there = run_with(project, learned(features.features.astype(float), features.features[:, 3] > 1))
+    there.feature_set.n_columns = 24
+    there.feature_set.save()
+
+    def n_judged(in_frame):
+        write_scores(there, features.cells, in_frame)
+        return {rung["negatives"]: rung["metrics"]["n"] for rung in elsewhere.judge(there, here).rungs}
+
+    nothing, half, everything = (n_judged(each) for each in (learned_here & False, learned_here, learned_here | True))
+    assert 0 < half["all_searched"] < 0.6 * nothing["all_searched"]
+    assert set(everything.values()) == {0}
+
+
+def write_scores(run, cells, in_frame) -> None:
+    storage.write_arrays(run.folder / mapping.SCORES, cells=cells, in_frame=in_frame.astype(np.uint8))
 
 
 def test_a_run_there_is_not_is_told(project):

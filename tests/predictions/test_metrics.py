@@ -136,6 +136,18 @@ def test_a_summary_holds_every_figure_with_its_interval():
     assert with_probabilities["brier"]["value"] == pytest.approx(metrics.brier(y, np.full(600, 0.3)))
 
 
+def test_a_perfect_ranking_of_few_mines_is_not_beyond_doubt():
+    y = np.array([1] * 8 + [0] * 60)
+    perfect = _summary(y, np.linspace(2, 1, 68), budget=20, k=5)
+    for name in ("ap", "auc", "recall_at_budget"):
+        assert perfect[name]["value"] == perfect[name]["high"] == 1 and 0.5 < perfect[name]["low"] < 0.9, name
+    worthless = _summary(y, np.linspace(1, 2, 68), budget=2, k=5)
+    for name in ("auc", "recall_at_budget", "precision_at_k"):
+        assert worthless[name]["value"] == worthless[name]["low"] == 0 and 0.1 < worthless[name]["high"] < 0.6, name
+    many = _summary(np.repeat(y, 50), np.repeat(np.linspace(2, 1, 68), 50), budget=1000, k=5)
+    assert many["auc"]["low"] > 0.98
+
+
 def test_a_summary_says_why_a_figure_is_missing():
     nothing = _summary([], [])
     assert all(nothing[name]["reason"] == quantities.NOTHING_JUDGED for name in metrics.NAMES)

@@ -1,10 +1,11 @@
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from predictions import baselines, curves, metrics, quantities, reasons, strata, validation
+from predictions import baselines, curves, judging, metrics, quantities, reasons, strata, validation
 from tests.predictions import worlds
 
 
@@ -85,6 +86,15 @@ def test_mines_that_a_score_led_to_flatter_no_score(world, problem):
         before, after = validation.judged_rows(problem, negatives), validation.judged_rows(more, negatives)
         assert np.array_equal(before[0], after[0]) and np.array_equal(before[1], after[1])
     assert np.isin(found, validation.judged_rows(more, "hard")[0]).all()
+
+
+def test_strata_blend_no_suggested_cells_with_the_sample(world, problem):
+    scores = worlds.ridge(world.features, problem.y)(problem.blocks, problem.buffers)
+    fit = SimpleNamespace(problem=problem, heads=SimpleNamespace(out_of_block=scores))
+    (row,) = judging._strata(fit, {"region": np.full(len(scores), "all")}, scores[:, 0])
+    suggested = problem.is_suggested & (problem.sample_weights == 0)
+    assert suggested.sum() > 20
+    assert row["n"] == (problem.is_judged[:, 0] & ~suggested).sum()
 
 
 def test_hard_negatives_are_harder(rungs):
