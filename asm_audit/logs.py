@@ -5,6 +5,7 @@ import re
 
 _secrets = [
     (re.compile(r"(/imagery/[^/\s]+/)\d+/\d+/\d+"), r"\1…"),
+    (re.compile(r"(/tiles/)\d+/\d+/\d+"), r"\1…"),
     (re.compile(r"(\bbbox=)[^&\s\"']+"), r"\1…"),
     (re.compile(r"(/join/)[^/\s?]+"), r"\1…"),
     (re.compile(r"^(DETAIL|CONTEXT|LINE \d+):.*(\n[ \t]+\^)?", re.MULTILINE), r"\1: …"),

@@ -10,6 +10,7 @@ import os
 import struct
 import uuid
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ BLOCK_BYTES = 8 * 1024**2
 ALIGNMENT = 64
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment a zip file can name
 _ZIP64_FROM = 2**31 - 1  # bytes of an entry, as zipfile decides
+# What zipfile and numpy make of a file whose bytes have changed; the middle two of a changed method, flag or version.
+_UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, KeyError, zipfile.BadZipFile, zlib.error, struct.error)
 _PADDING = 0xD935  # the extra field by which others align entries, too
 
 
@@ -139,7 +142,7 @@ def read_arrays(path: Path, *, sha256: str | None = None) -> dict[str, NDArray]:
         return dict(_entries(path))
     except FileNotFoundError as error:
         raise FileDamaged(_("The file %(file)s is missing on the server.") % {"file": path.name}) from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, struct.error) as error:
+    except _UNREADABLE as error:
         raise FileDamaged(_("The file %(file)s cannot be read.") % {"file": path.name}) from error
 
 

@@ -48,7 +48,7 @@ def start_run(
     by_rule: bool = False,
     options: dict | None = None,
 ) -> TrainingRun:
-    """Ask for a run: its numbered row, and its job.
+    """Ask for a run: its numbered row, and its job; where the same is waiting or under way already, that one.
 
     Parameters
     ----------
@@ -70,11 +70,20 @@ def start_run(
     """
     with transaction.atomic():
         run = add_run(project, feature_set=feature_set, release=release, by=by, by_rule=by_rule, options=options)
+        if same := _same_under_way(run):
+            run.delete()
+            return same
         run.job = jobs.ask(
             project=project, kind=Job.Kind.TRAIN, subject=str(run), requested_by=by, parameters=parameters_of(run)
         )
         run.save(update_fields=["job"])
     return run
+
+
+def _same_under_way(run: TrainingRun) -> TrainingRun | None:
+    """What a button pressed twice has asked for before: the same in all, its labels not gathered before `run` asked."""
+    waiting = run.project.training_runs.filter(job__state__in=(Job.State.QUEUED, Job.State.RUNNING))
+    return waiting.filter(feature_set=run.feature_set, release=run.release, options=run.options).first()
 
 
 def add_run(project: Project, *, feature_set, release=None, by=None, by_rule=False, options=None) -> TrainingRun:

@@ -9,6 +9,7 @@ from django.core.cache import cache
 from django.urls import reverse
 from PIL import Image
 
+from asm_audit.logs import Discreet
 from labels import access, geo, workflow
 from labels.models import AccessRecord, Exposure, Membership
 from predictions import exposure, map_panel, mapping, run_tiles
@@ -179,6 +180,17 @@ def test_who_saw_the_reviews_of_one_unit_is_not_taken_for_one_who_saw_scores(run
     assert browser.get(address(run)).status_code == 403
     map_panel.panel(run, lead)
     assert browser.get(address(run)).status_code == 200
+
+
+def test_which_places_are_looked_at_stays_out_of_logs(run, units, lead, client_of, caplog):
+    path = address(run)
+    other = path.replace("/tiles/", "/since/1/tiles/")
+    for each in (path, other):
+        assert client_of(lead).get(each).status_code == 403
+    lines = [Discreet("%(message)s").format(record) for record in caplog.records]
+    place = path.split("/tiles/")[1]
+    assert any("/tiles/…" in line for line in lines)
+    assert not any(place in line for line in lines)
 
 
 def test_who_sees_the_map_has_seen_every_unit(run, units, lead):

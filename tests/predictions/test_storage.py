@@ -3,6 +3,7 @@
 import os
 import pickle
 import zipfile
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -77,6 +78,19 @@ def test_big_arrays_are_mapped_and_aligned(tmp_path, monkeypatch):
     assert np.array_equal(features, ARRAYS["features"])
     with pytest.raises(ValueError):
         features[0] = 0
+
+
+def test_whatever_byte_of_a_directory_changes_the_file_is_read_or_said_to_be_damaged(tmp_path):
+    path = tmp_path / "a.npz"
+    storage.write_arrays(path, **ARRAYS)
+    content = path.read_bytes()
+    start = content.index(b"PK\x01\x02")
+    for at in range(start, len(content)):
+        changed = bytearray(content)
+        changed[at] ^= 0x41
+        path.write_bytes(changed)
+        with suppress(FileDamaged):
+            storage.read_arrays(path)
 
 
 def test_a_file_that_is_lost_cut_or_changed_says_so(tmp_path):

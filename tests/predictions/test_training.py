@@ -14,6 +14,7 @@ from predictions.asking_again import ask_again
 from predictions.models import AreaTotal, TrainingRun
 from tests.factories import make_project
 from tests.labelled import judge
+from tests.predictions.learned import make_release_row
 from tests.predictions.trained import make_country, make_features
 
 QUICK = {"n_resamples": 100, "size_km": 5.0}
@@ -128,6 +129,17 @@ def test_a_worker_that_lost_its_job_publishes_nothing(country):
     run.refresh_from_db()
     assert not run.is_done
     assert not AreaTotal.objects.filter(run=run).exists()
+
+
+def test_a_button_pressed_twice_starts_one_run(project, lead):
+    features = make_features(project, np.array([[-1080, 620]]), np.ones((1, 3)))
+    first = training.start_run(project, feature_set=features, by=lead)
+    assert training.start_run(project, feature_set=features, by=lead) == first
+    other = training.start_run(project, feature_set=features, by=lead, options={"seed": 1})
+    assert (first.number, other.number, project.jobs.count()) == (1, 2, 2)
+    jobs.take(first.job_id)
+    TrainingRun.objects.filter(pk=first.pk).update(release=make_release_row(project))  # it has its labels by now
+    assert training.start_run(project, feature_set=features, by=lead).number == 3
 
 
 def test_of_two_jobs_asked_for_again_one_does_the_run(project, lead):
