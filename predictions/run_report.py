@@ -215,7 +215,8 @@ def _rung(stored: Mapping, blocks: Mapping) -> Rung:
 def _stratum(stored: Mapping) -> Stratum:
     recall, fpr, auc = (Quantity.of(stored.get(name)) for name in ("recall", "fpr", "auc"))
     chances = (stored.get("p_value"), stored.get("p_value_fpr"))
-    return Stratum(str(stored["level"]), stored["n"], stored.get("n_positive", 0), recall, fpr, auc, *chances)
+    level = run_words.level(stored["by"], str(stored["level"]))
+    return Stratum(level, stored["n"], stored.get("n_positive", 0), recall, fpr, auc, *chances)
 
 
 def _gain(stored: Mapping) -> Gain:

@@ -3,6 +3,9 @@
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from labels.minerals import mineral_word
+from labels.models.registers import LegalStatus
+from labels.models.reviews import SizeClass
 from labels.report_words import number
 from predictions import reasons
 
@@ -32,6 +35,13 @@ STRATA = {
     "terrain": gettext_lazy("Terrain"),
     "distance_to_commercial": gettext_lazy("Distance to a commercial mine"),
 }
+DISTANCES = {
+    "on": gettext_lazy("inside a commercial mine"),
+    "under_2_km": gettext_lazy("0 to 2 km"),
+    "2_to_5_km": gettext_lazy("2 to 5 km"),
+    "over_5_km": gettext_lazy("over 5 km"),
+}
+LEVELS = {"formality": dict(LegalStatus.choices), "size": dict(SizeClass.choices), "distance_to_commercial": DISTANCES}
 STEPS = {
     "register": (gettext_lazy("Register as published"), gettext_lazy("every record a mine, at its point")),
     "rejected_dropped": (gettext_lazy("+ rejected records dropped"), gettext_lazy("records changed")),
@@ -62,6 +72,11 @@ CALIBRATIONS = {"isotonic": gettext_lazy("isotonic regression"), "platt": gettex
 def reason_words(key: str) -> str:
     """Why a figure is undefined, as a sentence."""
     return reasons.sentence(key or "not_computed")
+
+
+def level(by: str, key: str) -> str:
+    """A group of cells: a region goes by its name."""
+    return mineral_word(key) if by == "mineral" else str(LEVELS.get(by, {}).get(key, key))
 
 
 def question(key: str) -> str:

@@ -71,6 +71,8 @@ def _check_unexposed(unit: SampleUnit, annotator) -> None:
     exposure = Exposure.objects.filter(unit=unit, user=annotator).first()
     if exposure and exposure.what == Exposure.What.GOLD:
         raise AlreadyExposed(_("You gave the gold answer of this unit, so you may not review it."))
+    if exposure and exposure.what == Exposure.What.SCORE:
+        raise AlreadyExposed(_("You have seen the scores of a training run here, so you may not review this unit."))
     if exposure:
         raise AlreadyExposed(_("You have seen other people's reviews of this unit, so you may not review it."))
 

@@ -208,6 +208,12 @@ def test_who_has_seen_the_reviews_may_not_review(unit, annotator):
     assert workflow.hand_out(unit.audit, annotator) == []
 
 
+def test_who_saw_scores_is_told_that_it_was_scores(unit, annotator):
+    Exposure.objects.create(unit=unit, user=annotator, what=Exposure.What.SCORE)
+    with pytest.raises(workflow.AlreadyExposed, match="scores of a training run"):
+        workflow.record_review(unit, annotator, given())
+
+
 def test_a_late_verdict_is_kept(unit, annotator, second_annotator):
     """The lease ran out and the unit went to somebody else: both verdicts count, the late one says so."""
     workflow.hand_out(unit.audit, annotator)

@@ -102,6 +102,12 @@ def test_few_cells_are_greyed_and_undefined_figures_say_why(as_lead, project):
     assert not re.search(r"\bNone\b(?!:)|\bnan\b", text)
 
 
+def test_groups_of_cells_go_by_their_words(as_lead, project):
+    text = page(as_lead, "run", project, make_run(project).number)
+    assert "under 0.25 ha" in text and "0 to 2 km" in text
+    assert "under_025" not in text and "under_2_km" not in text
+
+
 def test_a_gain_whose_interval_holds_zero_is_no_gain(as_lead, project):
     run = make_run(project, figures=figures_without_gain())
     text = page(as_lead, "run", project, run.number)
