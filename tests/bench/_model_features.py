@@ -13,6 +13,7 @@ import numpy as np
 
 from predictions import features_compiled
 from predictions.features import RandomConvolutionalFeatures
+from tests.bench._memory import peak_kib
 from tests.bench._model_peak import fma_peak_gflops
 from tests.bench._torchgeo import Torchgeo, torchgeo
 
@@ -113,11 +114,9 @@ def peak_mib(backend: str) -> int:
 
 
 def main(backend: str) -> None:
-    import resource
-
     bank = RandomConvolutionalFeatures.as_mosaiks(MANY, backend=backend).fit(rough_chips(1)[0] for _ in range(20))
     bank.transform(rough_chips(CHIPS))
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+    print(peak_kib() // 1024)
 
 
 if __name__ == "__main__":

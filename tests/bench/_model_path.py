@@ -13,6 +13,7 @@ import numpy as np
 
 from predictions import classifier
 from predictions.blocks import block_buffers
+from tests.bench._memory import peak_kib
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ROWS, MANY_ROWS, COLUMNS = 14_000, 100_000, 4096
@@ -157,14 +158,12 @@ def scoring(rounds: int) -> dict[str, float]:
 
 
 def main() -> None:
-    import resource
-
     frame = Frame(MANY_ROWS, COLUMNS, np.float32, across=400)
     before = time.process_time()
     blocks = frame.blocks(20, 13)
     fitted(frame, frame.labels, blocks)
     took = time.process_time() - before
-    gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    gib = peak_kib() / 2**20
     print(
         json.dumps(
             {"path100k_gib": round(gib, 2), "path100k_cpu_s": round(took), "path100k_blocks": int(blocks.max()) + 1}

@@ -12,11 +12,12 @@ features. One thread: as a worker would run it, and two are no faster by the pro
 
 import json
 import os
-import resource
 import sys
 import types
 from importlib.util import find_spec
 from pathlib import Path
+
+from tests.bench._memory import peak_kib
 
 
 def rcf():
@@ -60,7 +61,7 @@ def main(arguments: list[str]) -> int:
             after = os.times()
             answer["user_s"] = after.user - before.user
             answer["cpu_s"] = answer["user_s"] + after.system - before.system
-            answer["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            answer["peak_mib"] = peak_kib() / 1024
         if "save" in request:
             np.save(request["save"], features.numpy())
         print(json.dumps(answer), flush=True)

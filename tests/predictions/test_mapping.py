@@ -97,16 +97,17 @@ def test_cells_far_apart_are_refused():
 def test_a_million_cells_take_little_memory(tmp_path):
     """Beside its own arrays: at most 64 MiB, whatever the map's size."""
     script = f"""
-import resource, numpy as np
+import numpy as np
 from pathlib import Path
 from predictions import rasters
+from tests.bench._memory import peak_kib
 columns, rows = np.meshgrid(np.arange(-1500, -500), np.arange(900, -100, -1))
 cells = np.column_stack([columns.ravel(), rows.ravel()]).astype(np.int32)
 values = np.linspace(0, 1, len(cells), dtype=np.float32)
 bands = [rasters.Band(str(k), values) for k in range(4)]
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_kib()
 rasters.write_raster(Path({str(tmp_path / "map.tif")!r}), cells, bands)
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+print((peak_kib() - before) // 1024)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 64
