@@ -18,6 +18,7 @@ from labels.errors import BadInput, Conflict, NotAllowed
 from labels.geo import BBox
 from labels.models import Job, Project, ReferenceArea
 from labels.models.areas import AreaKind
+from labels.whole_file import whole_file
 from predictions import feature_files, storage
 from predictions.models import FeatureSet
 from predictions.storage import Streamed
@@ -93,7 +94,7 @@ def _keep(file: UploadedFile, feature_set: FeatureSet) -> None:
             % {"size": file.size >> 20, "limit": limit >> 20}
         )
     _discard_forgotten()
-    with storage.whole_file(feature_set.folder / UPLOAD) as path, path.open("xb") as target:
+    with whole_file(feature_set.folder / UPLOAD) as path, path.open("xb") as target:
         for chunk in file.chunks():
             target.write(chunk)
 

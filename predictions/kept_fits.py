@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from labels.whole_file import DiskFull
 from predictions import storage
 from predictions.classifier import Kept
 from predictions.run_files import code_version
@@ -45,7 +46,7 @@ class KeptFits:
         penalties = sorted(kept.operators)
         operators = np.stack([kept.operators[each] for each in penalties]) if penalties else np.zeros((0, 0))
         # It only saves time: a full disk must not end the run here.
-        with suppress(storage.DiskFull):
+        with suppress(DiskFull):
             storage.write_arrays(
                 self._path(weights), **kept.decomposition, penalties=np.array(penalties), operators=operators
             )

@@ -31,7 +31,6 @@ BACKGROUND_RATIO = 3.0
 LEAST_BACKGROUND = 300
 # What the audit changed in the labels, one step after another (`Frame.steps`).
 STEPS = ("registered", "kept", "moved", "searched")
-SAMPLE_OF_CELLS = ("random_cell", "stratified_cell")
 
 
 class Status(IntEnum):
@@ -120,13 +119,6 @@ class Frame:
             Of the background.
         """
         return _Making(release, feature_set, features, purpose, background_ratio, seed).frame()
-
-
-def raw_register_labels(feature_set: FeatureSet, cells: NDArray[np.int32]) -> NDArray[np.float64]:
-    """(n,): 1 in every cell that holds the reported point of a record of the project, else 0."""
-    labels = np.zeros(len(cells))
-    labels[_known(cells, cell_facts.reported_cells(feature_set.project).cells)] = 1
-    return labels
 
 
 def _known(cells: NDArray[np.int32], wanted: NDArray[np.int32]) -> NDArray[np.int64]:

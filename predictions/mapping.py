@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from labels.errors import BadInput
 from labels.models.areas import AreaKind
+from labels.whole_file import whole_file
 from predictions import area_cells, intensity, rasters, storage
 from predictions.models import AreaTotal, TrainingRun
 
@@ -85,9 +86,9 @@ def write_map(
     values = (shown, scores.head("probability"), np.asarray(scores.distance, dtype=np.float32), _flags(scores))
     bands = [rasters.Band(*each) for each in zip(BANDS, values, strict=True)]
     path = run.folder / MAP
-    with storage.whole_file(path) as unfinished:
+    with whole_file(path) as unfinished:
         rasters.write_raster(unfinished, scores.cells, bands, check=still_mine)
-    with storage.whole_file(run.folder / STYLE) as unfinished:
+    with whole_file(run.folder / STYLE) as unfinished:
         unfinished.write_text(style_of(shown, threshold))
     return path
 

@@ -4,20 +4,16 @@ An archive's entries are stored, not deflated, in the order of their names, with
 bytes: equal arrays are equal files, and big ones are mapped into memory instead of read.
 """
 
-import errno
 import hashlib
 import os
 import struct
-import uuid
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from math import prod
 from pathlib import Path
-from time import time
 
 import numpy as np
 from django.utils.translation import gettext as _
@@ -25,12 +21,12 @@ from numpy.typing import NDArray
 
 from labels import geo
 from labels.errors import BadInput, LabelsError
+from labels.whole_file import whole_file
 from predictions.models import FeatureSet
 
 FEATURES = "features.npz"
 # A cell of which more is hidden is neither learned from nor scored.
 MOST_MISSING = 0.2
-ABANDONED_AFTER_S = 24 * 3600
 BLOCK_BYTES = 8 * 1024**2
 ALIGNMENT = 64
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment a zip file can name
@@ -38,10 +34,6 @@ _ZIP64_FROM = 2**31 - 1  # bytes of an entry, as zipfile decides
 # What zipfile and numpy make of a file whose bytes have changed; the middle two of a changed method, flag or version.
 _UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, KeyError, zipfile.BadZipFile, zlib.error, struct.error)
 _PADDING = 0xD935  # the extra field by which others align entries, too
-
-
-class DiskFull(LabelsError):
-    """No room for a file of features or of a run."""
 
 
 class FileDamaged(LabelsError):
@@ -173,43 +165,6 @@ def _mapped(path: Path, file, entry: zipfile.ZipInfo) -> NDArray:
 def sha256_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextmanager
-def whole_file(target: Path) -> Iterator[Path]:
-    """A path to write to; its bytes are on the disk before they get the target's name. Raises DiskFull."""
-    unfinished = target.with_name(f".{uuid.uuid4().hex}.{target.name}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _clear_abandoned(target.parent)
-        yield unfinished
-        unfinished.chmod(0o600)
-        _flush(unfinished)
-        unfinished.replace(target)
-        _flush(target.parent)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(_("The disk of the server is full: make room, then start this again.")) from error
-        raise
-    finally:
-        with suppress(OSError):
-            unfinished.unlink(missing_ok=True)
-
-
-def _clear_abandoned(folder: Path) -> None:
-    """Remove what a killed worker left half written."""
-    for path in folder.glob(".*"):
-        with suppress(FileNotFoundError):  # another worker has just renamed it
-            if time() - path.stat().st_mtime > ABANDONED_AFTER_S:
-                path.unlink()
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 # ---- features of grid cells ----

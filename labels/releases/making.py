@@ -4,15 +4,11 @@ A release's folder is named for its content, and its files are written whole und
 before their row is added. Whatever is killed in between leaves no row; doing it again writes the same bytes.
 """
 
-import errno
 import hashlib
-import os
 import uuid
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from time import time
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -22,7 +18,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from labels import access
-from labels.errors import BadInput, LabelsError, NotAllowed
+from labels.errors import BadInput, NotAllowed
 from labels.jobs import RunningJob, work
 from labels.models import Audit, Exposure, Job, Project, Release, ReleaseFile, Review, SampleUnit
 from labels.releases import formats
@@ -30,20 +26,16 @@ from labels.releases import snapshot as snapshots
 from labels.releases.card import data_card, n_without_rights
 from labels.releases.gathering import gather
 from labels.releases.snapshot import Snapshot, SnapshotDamaged
+from labels.whole_file import whole_file
 
 NAMESPACE = uuid.UUID("6f5d2f0e-53a0-4f6e-9d0f-6f6f3f0d6c11")
 SNAPSHOT = "snapshot.jsonl.gz"
-ABANDONED_AFTER_S = 24 * 3600
 
 Check = Callable[[], None]
 
 
 class NothingToRelease(BadInput):
     """There is no label yet."""
-
-
-class DiskFull(LabelsError):
-    """No room for the files of a release."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +82,7 @@ def make_release(
         made_by=made_by,
         made_at=timezone.now(),
     )
-    with _whole_file(_folder(release) / SNAPSHOT) as path:
+    with whole_file(_folder(release) / SNAPSHOT) as path:
         snapshots.write(snapshot, path)
     return _publish(release, audits, snapshot, job.still_mine if job else lambda: None)
 
@@ -137,7 +129,7 @@ def file_of(release: Release, format: str, check: Check = lambda: None) -> Relea
     if not formats.n_rows(format, snapshot):
         raise NothingToRelease(_no_rows(release, format))
     target = _folder(release) / f"labels.{formats.KINDS[format].extension}"
-    with _whole_file(target) as path:
+    with whole_file(target) as path:
         rows = formats.write(format, snapshot, release.content_sha256, path)
         digest, size = sha256_of(path), path.stat().st_size
         if known and known.sha256 != digest:
@@ -194,42 +186,6 @@ def sha256_of(path: Path) -> str:
 
 def _folder(release: Release) -> Path:
     return Path(settings.MEDIA_ROOT) / "releases" / str(release.uuid)
-
-
-@contextmanager
-def _whole_file(target: Path) -> Iterator[Path]:
-    """A path to write to; on success its bytes are on the disk before they get the target's name."""
-    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _clear_abandoned(target.parent)
-    unfinished = target.with_name(f".{uuid.uuid4().hex}.{target.name}")
-    try:
-        yield unfinished
-        unfinished.chmod(0o600)
-        _flush(unfinished)
-        unfinished.rename(target)
-        _flush(target.parent)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(_("The disk of the server is full: nothing was kept. Make room and try again.")) from error
-        raise
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def _clear_abandoned(folder: Path) -> None:
-    """Remove what a killed worker left half written: it holds locations, and nobody will finish it."""
-    for path in folder.glob(".*"):
-        with suppress(FileNotFoundError):  # another worker has just renamed it
-            if time() - path.stat().st_mtime > ABANDONED_AFTER_S:
-                path.unlink()
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 # ---- taking files out ----

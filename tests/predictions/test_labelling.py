@@ -221,8 +221,7 @@ def test_steps_say_what_the_audit_changed(audited):
     assert values[8, 5] == [0, 0, 1, 1]
     assert values[13, 3][:3] == [1, 0, 0]
     assert values[33, 3][:3] == [1, 1, 1]
-    raw = labelling.raw_register_labels(FeatureSet(project=audited), frame.cells)
-    assert (raw == frame.steps["registered"]).all() and raw.sum() == 7
+    assert frame.steps["registered"].sum() == 7
 
 
 def test_records_on_one_cell_are_one_label(country):
