@@ -158,6 +158,10 @@ class AreaTotal(models.Model):
     # Drawn towards what the scores say, for display beside the others.
     shrunk = models.FloatField(null=True)
     reason = models.CharField(max_length=200, blank=True)
+    # Drawn, but nobody could tell: the share lies between these were all of them clear, or all with mines.
+    n_unsure = models.PositiveIntegerField(default=0)
+    share_if_clear = models.FloatField(null=True)
+    share_if_mined = models.FloatField(null=True)
 
     class Meta:
         verbose_name = _("total of an area")
@@ -177,6 +181,8 @@ class RetrainingRule(models.Model):
     feature_set = models.ForeignKey(FeatureSet, models.PROTECT, related_name="+")
     every_n_labels = models.PositiveIntegerField(_("new labels"), default=200)
     is_on = models.BooleanField(_("on"), default=True)
+    # Why it can start nothing any more, as a key of predictions.reasons; empty while it can.
+    stopped_because = models.CharField(max_length=60, blank=True)
     set_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
     set_at = models.DateTimeField(default=timezone.now)
 

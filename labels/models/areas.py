@@ -1,4 +1,4 @@
-"""Reference polygons: provinces and districts, commercial mines, protected areas, permit areas."""
+"""Reference polygons: provinces and districts, commercial mines, protected areas, permit areas, terrain."""
 
 from django.contrib.gis.db import models
 from django.utils import timezone
@@ -10,6 +10,7 @@ class AreaKind(models.TextChoices):
     COMMERCIAL = "commercial", _("commercial mine")
     PROTECTED = "protected", _("protected area")
     PERMIT = "permit", _("permit area")
+    TERRAIN = "terrain", _("terrain")
 
 
 class ReferenceLayer(models.Model):

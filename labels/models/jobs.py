@@ -28,7 +28,6 @@ class Job(models.Model):
         LOAD_AREAS = "load_areas", _("area import")
         LOAD_IMAGERY = "load_imagery", _("imagery preparation")
         FETCH_IMAGERY = "fetch_imagery", _("fetching of a provider's imagery")
-        PLACE_RECORDS = "place_records", _("placing of records in areas")
         OPEN_AUDIT = "open_audit", _("drawing of an audit")
         MAKE_RELEASE = "make_release", _("release")
         WITHDRAW_EDITION = "withdraw_edition", _("withdrawal of an import")
@@ -38,6 +37,7 @@ class Job(models.Model):
         FEATURIZE = "featurize", _("features of grid cells")
         IMPORT_FEATURES = "import_features", _("import of features")
         TRAIN = "train", _("training run")
+        JUDGE_ELSEWHERE = "judge_elsewhere", _("judging of a run from another project")
 
     MAX_ATTEMPTS = 3
     # A stage younger than this says nothing yet about its end.

@@ -162,7 +162,7 @@ class World:
             project=self.project, register=register, file_name="x.csv", n_bytes=1, uploaded_by=admin
         )
         job = Job.objects.create(
-            project=self.project, kind=Job.Kind.PLACE_RECORDS, state=Job.State.FAILED, finished_at=timezone.now()
+            project=self.project, kind=Job.Kind.FIND_DUPLICATES, state=Job.State.FAILED, finished_at=timezone.now()
         )
         release = making.make_release(self.project, [audit]).release
         making.file_of(release, "csv")

@@ -80,9 +80,9 @@ def test_what_follows_a_job_follows_it_once_done_and_cannot_undo_it(project, mon
         called.append(job.pk)
         raise RuntimeError("what follows is wrong")
 
-    monkeypatch.setattr(jobs, "_work", jobs._work | {Job.Kind.PLACE_RECORDS: lambda running: {}})
-    monkeypatch.setattr(jobs, "_followers", {Job.Kind.PLACE_RECORDS: [follower]})
-    asked = jobs.ask(project=project, kind=Job.Kind.PLACE_RECORDS)
+    monkeypatch.setattr(jobs, "_work", jobs._work | {Job.Kind.FIND_DUPLICATES: lambda running: {}})
+    monkeypatch.setattr(jobs, "_followers", {Job.Kind.FIND_DUPLICATES: [follower]})
+    asked = jobs.ask(project=project, kind=Job.Kind.FIND_DUPLICATES)
     assert jobs.run(asked.pk).state == Job.State.DONE and called == [asked.pk]
     assert jobs.run(asked.pk) is None and called == [asked.pk]
 
