@@ -22,6 +22,7 @@ from predictions.calibration import Calibration, cross_calibrated
 from predictions.classifier import score_cells
 from predictions.labelling import HEADS, Frame
 from predictions.models import FeatureSet, TrainingRun
+from predictions.run_inputs import features_of
 from predictions.validation import Problem
 
 # Cells of a probability sample from which more than the order may be judged (statistics.md: enough for the totals).
@@ -112,7 +113,7 @@ def judge(run: TrainingRun, here: TrainingRun, *, by=None) -> Judgement:
     check(by, run, here.feature_set)
     if here.release is None:
         raise BadInput(_("This run has no labels of its own to judge by."))
-    features = storage.load_features(here.feature_set)
+    features = features_of(here)
     frame = Frame.of(here.release, here.feature_set, features, seed=here.options.get("seed", 0))
     judged = np.stack([frame.is_judged(head) for head in range(len(HEADS))], axis=1)
     rows = np.flatnonzero(judged.any(axis=1) & features.is_known)

@@ -28,7 +28,7 @@ class KeptFits:
     def __init__(self, material: Material, problem: Problem):
         self.folder: Path = material.run.feature_set.folder / FOLDER
         self._inputs = hashlib.sha256(material.run.feature_set.content_sha256.encode() + code_version().encode())
-        for array in (material.rows, problem.blocks, *problem.buffers):
+        for array in (problem.cells, problem.blocks, *problem.buffers):
             self._inputs.update(np.ascontiguousarray(array).tobytes() + b"\0")
 
     def load(self, weights: np.ndarray) -> Kept | None:

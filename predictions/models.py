@@ -99,6 +99,8 @@ class TrainingRun(models.Model):
     feature_set = models.ForeignKey(FeatureSet, models.PROTECT, related_name="runs")
     # Empty until the job has made one of the labels as they are now.
     release = models.ForeignKey(Release, models.PROTECT, null=True, blank=True, related_name="runs")
+    # Only cells of this area are learned from and mapped; empty: all cells of the feature set.
+    area = models.ForeignKey(ReferenceArea, models.PROTECT, null=True, blank=True, related_name="+")
     is_by_rule = models.BooleanField(_("started by the rule"), default=False)
     options = models.JSONField(default=dict, blank=True)
     labels_sha256 = models.CharField(_("hash of the labels"), max_length=64, blank=True)

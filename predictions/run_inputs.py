@@ -7,11 +7,11 @@ import numpy as np
 from django.utils.translation import gettext as _
 
 from labels.errors import BadInput
-from labels.models import Release
+from labels.models import ReferenceArea, Release
 from labels.releases.training import trainable
-from predictions import judging
+from predictions import judging, storage
 from predictions.blocks import block_buffers, spatial_blocks
-from predictions.featurizing import check_rights
+from predictions.featurizing import cells_in, check_rights
 from predictions.labelling import HEADS, Frame, Status
 from predictions.models import FeatureSet, TrainingRun
 from predictions.storage import Features
@@ -26,7 +26,7 @@ class Material:
     options: dict
     features: Features
     frame: Frame
-    # Places of the frame's cells among all of the feature set.
+    # Places of the frame's cells among all that are mapped.
     rows: np.ndarray
 
     @classmethod
@@ -48,6 +48,29 @@ def check_features(feature_set: FeatureSet, purpose: str) -> None:
     """A right can end after the features were made."""
     if feature_set.source is not None:
         check_rights(feature_set.source, purpose)
+
+
+def features_of(run: TrainingRun) -> Features:
+    """Of the cells that a run learns from and maps: its feature set's, or those of them in its area.
+
+    Raises BadInput where none of them lies in the area, and as `storage.load_features`.
+    """
+    features = storage.load_features(run.feature_set)
+    if run.area is None:
+        return features
+    rows = rows_in(run.area, features)
+    if not features.is_known[rows].any():
+        raise BadInput(
+            _("%(area)s holds no grid cell of the features %(name)s: choose another area or other features.")
+            % {"area": run.area.name, "name": run.feature_set.name}
+        )
+    return features.within(rows)
+
+
+def rows_in(area: ReferenceArea, features: Features) -> np.ndarray:
+    """(m,): rows of the cells whose centre lies in the area, ascending."""
+    rows = storage.rows_of(features.cells, cells_in(area.layer.project, area))
+    return np.sort(rows[rows >= 0])
 
 
 def n_changed(release: Release) -> dict[str, int]:

@@ -171,13 +171,28 @@ def sha256_of(path: Path) -> str:
 
 
 @dataclass(frozen=True)
+class ChosenRows:
+    """Some rows of a large array, read only when they are asked for."""
+
+    array: NDArray
+    rows: NDArray[np.int64]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.rows), *self.array.shape[1:])
+
+    def __getitem__(self, index: NDArray | slice) -> NDArray:
+        return self.array[self.rows[index]]
+
+
+@dataclass(frozen=True)
 class Features:
     """What a feature set holds: one row per grid cell, from north to south, then from west to east."""
 
     # (n, 2) int32: column and row on the MOSAIKS grid, floor of 100 times longitude and latitude.
     cells: NDArray[np.int32]
     # (n, p) float32; nan where there is no imagery. Mapped into memory where large.
-    features: NDArray[np.float32]
+    features: NDArray[np.float32] | ChosenRows
     # (n, 3) float32: mean and standard deviation of red, green and blue, 0 to 255; nan where unknown.
     means: NDArray[np.float32]
     stds: NDArray[np.float32]
@@ -191,6 +206,12 @@ class Features:
     def is_known(self) -> NDArray[np.bool_]:
         """(n,): which cells have features to learn from and to be scored by: at most MOST_MISSING of them is hidden."""
         return self.missing <= MOST_MISSING
+
+    def within(self, rows: NDArray[np.int64]) -> "Features":
+        """Some of the rows, in ascending order. Features that are mapped into memory stay there."""
+        return Features(
+            self.cells[rows], ChosenRows(self.features, rows), self.means[rows], self.stds[rows], self.missing[rows]
+        )
 
     def arrays(self) -> dict[str, NDArray]:
         return {name: getattr(self, name) for name in ("cells", "features", "means", "stds", "missing")}

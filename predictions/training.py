@@ -18,9 +18,9 @@ from django.utils.translation import gettext as _
 from labels import access, jobs
 from labels.errors import BadInput, Conflict, NotAllowed
 from labels.jobs import RunningJob
-from labels.models import Job, Project, Release
+from labels.models import Job, Project, ReferenceArea, Release
 from labels.releases.making import audits_to_release, make_release
-from predictions import judging, mapping, storage
+from predictions import judging, mapping
 from predictions.applicability import Applicability
 from predictions.fitting import Heads
 from predictions.judging import Judged
@@ -30,7 +30,7 @@ from predictions.models import AreaTotal, FeatureSet, TrainingRun
 from predictions.quantities import quantity
 from predictions.run_files import MODEL as MODEL
 from predictions.run_files import code_version, versions, write_files
-from predictions.run_inputs import Material, check_features, judging_weights, n_changed, problem_of
+from predictions.run_inputs import Material, check_features, features_of, judging_weights, n_changed, problem_of
 from predictions.run_options import OPTIONS, checked_options
 from predictions.validation import Problem
 
@@ -44,6 +44,7 @@ def start_run(
     *,
     feature_set: FeatureSet,
     release: Release | None = None,
+    area: ReferenceArea | None = None,
     by=None,
     by_rule: bool = False,
     options: dict | None = None,
@@ -56,6 +57,8 @@ def start_run(
         Ready, of the project.
     release : Release, optional
         None: the labels as they are when the job starts are released first; the same labels are one release.
+    area : ReferenceArea, optional
+        An admin area of the project: only its cells are learned from and mapped. None: all that have these features.
     by : user, optional
         Who asks, lead or admin; None for the rule and for commands.
     options : dict, optional
@@ -69,7 +72,9 @@ def start_run(
         The person may not start runs, or the features' imagery may not be learned from.
     """
     with transaction.atomic():
-        run = add_run(project, feature_set=feature_set, release=release, by=by, by_rule=by_rule, options=options)
+        run = add_run(
+            project, feature_set=feature_set, release=release, area=area, by=by, by_rule=by_rule, options=options
+        )
         if same := _same_under_way(run):
             run.delete()
             return same
@@ -83,16 +88,21 @@ def start_run(
 def _same_under_way(run: TrainingRun) -> TrainingRun | None:
     """What a button pressed twice has asked for before: the same in all, its labels not gathered before `run` asked."""
     waiting = run.project.training_runs.filter(job__state__in=(Job.State.QUEUED, Job.State.RUNNING))
-    return waiting.filter(feature_set=run.feature_set, release=run.release, options=run.options).first()
+    same = {name: getattr(run, name) for name in ("feature_set", "release", "area", "options")}
+    return waiting.filter(**same).first()
 
 
-def add_run(project: Project, *, feature_set, release=None, by=None, by_rule=False, options=None) -> TrainingRun:
+def add_run(
+    project: Project, *, feature_set, release=None, area=None, by=None, by_rule=False, options=None
+) -> TrainingRun:
     """The row of a run without a job, for `jobs.run_now`; arguments and errors as for `start_run`."""
     if by is not None and not access.can(by, "start_run", project):
         raise NotAllowed(_("You may not start training runs in this project."))
     options = checked_options(options or {})
     if feature_set.project_id != project.pk or (release and release.project_id != project.pk):
         raise BadInput(_("Labels and features must be of this project."))
+    if area is not None and area.layer.project_id != project.pk:
+        raise BadInput(_("The area %(name)s is of another project.") % {"name": area.name})
     if not feature_set.is_ready:
         raise BadInput(_("The features %(name)s are not ready yet.") % {"name": feature_set.name})
     check_features(feature_set, release.purpose if release else options.get("purpose", ""))
@@ -104,6 +114,7 @@ def add_run(project: Project, *, feature_set, release=None, by=None, by_rule=Fal
             number=number,
             feature_set=feature_set,
             release=release,
+            area=area,
             is_by_rule=by_rule,
             options=options,
             made_by=by,
@@ -156,7 +167,9 @@ def train(running: RunningJob) -> dict:
 
 
 def _run_of(running: RunningJob) -> TrainingRun:
-    runs = TrainingRun.objects.select_related("project", "feature_set__source", "release", "made_by")
+    runs = TrainingRun.objects.select_related(
+        "project", "feature_set__source", "release", "made_by", "area__layer__project"
+    )
     run = runs.get(uuid=running.parameters["run"], project=running.job.project)
     by = running.job.requested_by
     if by and not access.can(by, "start_run", run.project):
@@ -193,7 +206,7 @@ def _gathered(running: RunningJob, run: TrainingRun, clock: _Clock) -> Material:
         run.release = _released(running, run, options["purpose"])
     check_features(run.feature_set, run.release.purpose)
     running.begin(_("reading features"))
-    features = storage.load_features(run.feature_set)
+    features = features_of(run)
     clock.lap("features")
     running.begin(_("gathering labels"))
     material = Material.of(run, options, features)

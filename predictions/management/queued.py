@@ -9,9 +9,20 @@ from django.core.management.base import CommandError, CommandParser
 from labels import jobs
 from labels.errors import BadInput
 from labels.management.progress import ProjectCommand, printer
-from labels.models import Job
+from labels.models import Job, Project, ReferenceArea
 
 SETTLE_S = 3
+
+
+def area_named(project: Project, name: str | None) -> ReferenceArea | None:
+    """The current area of that name, of the highest level; None where none is named."""
+    if not name:
+        return None
+    current = ReferenceArea.objects.filter(layer__project=project, layer__retired_at__isnull=True, name=name)
+    found = current.select_related("layer__project").order_by("layer__level", "pk").first()
+    if found is None:
+        raise BadInput(f"--area: this project has no current area {name!r}.")
+    return found
 
 
 class QueuedCommand(ProjectCommand):

@@ -17,7 +17,7 @@ N_LISTED = 200
 
 
 def runs_of(project: Project):
-    return project.training_runs.select_related("feature_set", "release", "job", "made_by", "chosen_by")
+    return project.training_runs.select_related("feature_set", "area", "release", "job", "made_by", "chosen_by")
 
 
 @require_safe

@@ -7,10 +7,10 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods
 
 from labels.errors import LabelsError
-from labels.models import Project, Release
+from labels.models import Project, ReferenceArea, Release
 from labels.report_words import number
 from labels.views.doors import in_project
-from predictions import readiness, training
+from predictions import feature_costs, readiness, training
 from predictions.forecast import Forecast, forecast
 from predictions.models import FeatureSet
 from predictions.views.runs import named_sources
@@ -44,11 +44,17 @@ class StartForm(forms.Form):
         empty_label=_("As they are now: a release of them is made first"),
     )
     feature_set = FeaturesField(
-        label=_("Features and their area"),
+        label=_("Features"),
         queryset=FeatureSet.objects.none(),
         to_field_name="slug",
         empty_label=None,
-        help_text=_("The map is drawn of all cells that have these features."),
+    )
+    area = forms.ModelChoiceField(
+        label=_("Area"),
+        queryset=ReferenceArea.objects.none(),
+        required=False,
+        empty_label=_("All cells that have these features"),
+        help_text=_("Only cells in this area are learned from and mapped."),
     )
     purpose = forms.CharField(
         label=_("Purpose"),
@@ -90,6 +96,7 @@ class StartForm(forms.Form):
         self.fields["feature_set"].queryset = ready
         newest = ready.first()
         self.fields["feature_set"].initial = newest.slug if newest else None
+        self.fields["area"].queryset = feature_costs.areas(project)
 
     def options(self) -> dict:
         """What was said otherwise than by default."""
@@ -130,7 +137,9 @@ def _forecast(project: Project, form: StartForm) -> tuple[Forecast | None, str]:
         return None, ""
     chosen = form.cleaned_data
     try:
-        found = forecast(project, chosen["release"], chosen["feature_set"], purpose=chosen["purpose"])
+        found = forecast(
+            project, chosen["release"], chosen["feature_set"], area=chosen["area"], purpose=chosen["purpose"]
+        )
     except LabelsError as error:
         return None, str(error)
     return found, found.refusal
@@ -142,6 +151,7 @@ def _start(request: HttpRequest, project: Project, form: StartForm) -> HttpRespo
         project,
         feature_set=chosen["feature_set"],
         release=chosen["release"],
+        area=chosen["area"],
         by=request.user,
         options=form.options(),
     )

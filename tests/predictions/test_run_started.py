@@ -5,7 +5,7 @@ import pytest
 from django.urls import reverse
 
 from labels import jobs
-from labels.models import ImagerySource, SampleUnit
+from labels.models import ImagerySource, ReferenceArea, SampleUnit
 from predictions import training
 from predictions.models import RetrainingRule, TrainingRun
 from predictions.storage import cell_names
@@ -78,6 +78,7 @@ def test_a_run_is_started_done_read_and_chosen(as_lead, country, lead, project):
     assert answer.url == reverse("predictions:run", args=[project.slug, run.number])
     assert run.made_by == lead
     assert run.options == {"size_km": 5.0, "buffer_km": 1.0, "budget": 40}
+    assert run.area is None
     assert "Waiting for a worker." in page(as_lead, "run", project, run.number)
     do(run)
     assert [run.figures["n_positive"], run.figures["n_negative"]] == told
@@ -96,6 +97,20 @@ def test_a_run_is_started_done_read_and_chosen(as_lead, country, lead, project):
     assert "Run 1 and run 2" in text
     assert "800 cells of both maps" in text
     assert "None." in text  # no label changed
+
+
+def test_a_run_of_one_area_says_so_wherever_it_is_shown(as_lead, country, project):
+    west = ReferenceArea.objects.get(name="West")
+    given = {"feature_set": country.feature_set.slug, "area": west.pk, "size_km": 5, "buffer_km": 1}
+    asked = words_of(as_lead.get(reverse("predictions:run_new", args=[project.slug]), given))
+    n_outside = int(asked.split(" labelled cells have no features or lie outside the area")[0].split()[-1])
+    assert n_outside > 20
+    as_lead.post(reverse("predictions:run_new", args=[project.slug]), given)
+    run = do(TrainingRun.objects.get())
+    assert (run.area, run.figures["n_outside_features"]) == (west, n_outside)
+    for name in ("run", "run_card"):
+        assert "Area West" in page(as_lead, name, project, run.number)
+    assert "Features West" in page(as_lead, "runs", project)
 
 
 def test_the_form_refuses_and_says_what_has_no_right(as_lead, country, project):

@@ -8,11 +8,11 @@ import pytest
 
 from labels import jobs
 from labels.errors import BadInput, Conflict, JobLost, NotAllowed
-from labels.models import AccessRecord, ImagerySource, Job, Release
+from labels.models import AccessRecord, ImagerySource, Job, ReferenceArea, Release
 from predictions import mapping, run_files, run_options, storage, training
 from predictions.asking_again import ask_again
 from predictions.models import AreaTotal, TrainingRun
-from tests.factories import make_project
+from tests.factories import make_area, make_project, square
 from tests.labelled import judge
 from tests.predictions.learned import make_release_row
 from tests.predictions.trained import make_country, make_features
@@ -91,6 +91,34 @@ def test_the_same_inputs_give_the_same_bytes_and_other_labels_do_not(country):
     assert third.content_sha256 != one.content_sha256
     kept = do(start(country, release=one.release))
     assert kept.content_sha256 == one.content_sha256
+
+
+def test_a_run_of_one_area_is_the_run_of_features_that_end_there(country, lead):
+    east = ReferenceArea.objects.get(layer__project=country.project, name="East")
+    run = do(start(country, area=east, by=lead))
+    features = storage.load_features(country.feature_set)
+    inside = country.cells[:, 0] >= -1060
+    assert np.array_equal(mapping.Scores.of(run).cells, country.cells[inside])
+    assert run.figures["n_cells"] == inside.sum() == 400
+    assert [total.area for total in AreaTotal.objects.filter(run=run, area__isnull=False)] == [east]
+    apart = make_features(country.project, country.cells[inside], features.features[inside], name="Of the east")
+    same = do(training.start_run(country.project, feature_set=apart, options=QUICK, release=run.release))
+    scores, again = (mapping.Scores.of(each) for each in (run, same))
+    for name in ("score", "out_of_block", "probability", "distance"):
+        assert np.array_equal(getattr(scores, name), getattr(again, name), equal_nan=True), name
+    assert run.labels_sha256 == same.labels_sha256
+    # What was kept of it is not taken for a fit of all cells, nor the other way round.
+    assert do(start(country)).figures["n_cells"] == 800
+    assert np.array_equal(mapping.Scores.of(do(start(country, area=east))).score, scores.score)
+
+
+def test_an_area_without_features_or_of_another_project_is_refused(country, lead):
+    far = make_area(country.project, square(20.0, 6.2, 0.2), name="Far")
+    job = jobs.run(start(country, area=far, by=lead).job_id)
+    assert job.error == "Far holds no grid cell of the features Features: choose another area or other features."
+    foreign = make_area(make_project(), square(-10.8, 6.2, 0.2), name="Foreign")
+    with pytest.raises(BadInput, match="The area Foreign is of another project"):
+        start(country, area=foreign)
 
 
 def test_the_model_file_says_what_it_was_made_of(country):

@@ -17,9 +17,9 @@ from django.db import transaction
 from labels import jobs
 from labels.errors import BadInput
 from labels.management.progress import printer
-from labels.models import ImagerySource, Job, Project, ReferenceArea
+from labels.models import ImagerySource, Job, Project
 from predictions import chunks, featurizing, importing
-from predictions.management.queued import QueuedCommand
+from predictions.management.queued import QueuedCommand, area_named
 from predictions.models import FeatureSet
 
 JOIN_S = 60  # how long a helper waits for the work it shall join
@@ -63,7 +63,7 @@ class Command(QueuedCommand):
             project,
             source=self._source(project, options["source"]),
             day=options["date"],
-            area=self._area(project, options["area"]),
+            area=area_named(project, options["area"]),
             options=self._options(options),
             filters_of=self._filters_of(options["filters_of"]),
             name=options["name"],
@@ -172,18 +172,6 @@ class Command(QueuedCommand):
             known = ", ".join(sources.order_by("slug").values_list("slug", flat=True)) or "none yet"
             raise BadInput(f"--source: name one of this project's imagery sources: {known}.")
         return found
-
-    def _area(self, project: Project, name: str | None) -> ReferenceArea | None:
-        if not name:
-            return None
-        found = list(
-            ReferenceArea.objects.filter(layer__project=project, layer__retired_at__isnull=True, name=name)
-            .select_related("layer")
-            .order_by("layer__level", "pk")
-        )
-        if not found:
-            raise BadInput(f"--area: this project has no current area {name!r}.")
-        return found[0]
 
     def _options(self, options: dict) -> dict:
         wanted = {"n_filters": options["filters"], "seed": options["seed"], "purpose": options["purpose"] or None}

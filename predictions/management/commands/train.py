@@ -10,7 +10,7 @@ from django.core.management.base import CommandParser
 from labels.errors import BadInput
 from labels.models import Job, Project, Release
 from predictions import training
-from predictions.management.queued import QueuedCommand
+from predictions.management.queued import QueuedCommand, area_named
 from predictions.models import FeatureSet, TrainingRun
 
 
@@ -21,6 +21,7 @@ class Command(QueuedCommand):
         super().add_arguments(parser)
         parser.add_argument("--features", metavar="F", help="short name of the feature set; default: the newest ready")
         parser.add_argument("--release", type=int, metavar="N", help="its number; default: the labels as they are now")
+        parser.add_argument("--area", metavar="A", help="name of an admin area; default: all cells with these features")
         parser.add_argument(
             "--option", action="append", default=[], metavar="NAME=VALUE", help="of the run, such as size_km=20; repeat"
         )
@@ -30,6 +31,7 @@ class Command(QueuedCommand):
         asked = {
             "feature_set": self._features(project, options["features"]),
             "release": self._release(project, options["release"]),
+            "area": area_named(project, options["area"]),
             "options": self._options(options["option"]),
         }
         run = self._unfinished(project, asked)
@@ -59,7 +61,7 @@ class Command(QueuedCommand):
         run = project.training_runs.select_related("job", "project").order_by("-number").first()
         if run is None or run.is_done or run.made_by_id or run.is_by_rule:
             return None
-        is_same = run.feature_set_id == asked["feature_set"].pk and run.options == asked["options"]
+        is_same = all(getattr(run, name) == asked[name] for name in ("feature_set", "area", "options"))
         if asked["release"] is not None:
             is_same = is_same and run.release_id == asked["release"].pk
         return run if is_same else None
