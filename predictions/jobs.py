@@ -15,3 +15,10 @@ def train(running: jobs.RunningJob) -> dict:
     from predictions import training
 
     return training.train(running)
+
+
+@jobs.work(Job.Kind.JUDGE_ELSEWHERE)
+def judge_elsewhere(running: jobs.RunningJob) -> dict:
+    from predictions import judging_elsewhere
+
+    return judging_elsewhere.work(running)
