@@ -70,7 +70,9 @@ class Rung:
     @property
     def rows(self) -> list[Skill]:
         """Of the table: this model, what needs none, and the head for any mining."""
-        return [self.skill, *self.baselines.values(), *([self.any_mining] if self.any_mining else [])]
+        # Labels from elsewhere say nothing of places here: of such a model prevalence alone stands beside it.
+        simple = [self.baselines["prevalence"]] if self.key == ELSEWHERE else self.baselines.values()
+        return [self.skill, *simple, *([self.any_mining] if self.any_mining else [])]
 
 
 @dataclass(frozen=True)

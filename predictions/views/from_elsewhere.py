@@ -15,9 +15,11 @@ from labels.views.doors import in_project, said
 from predictions import elsewhere, judging_elsewhere
 from predictions.models import TrainingRun
 from predictions.origins import ELSEWHERE, UNKNOWN, Origin, Origins, origin_on, origins
-from predictions.run_report import Rung, RunReport
+from predictions.run_report import Rung, RunReport, Skill
 
-N_JOBS = 5
+N_JOBS = 20
+# Which rung of this run's own model asks the same: blocks are left out in both.
+SAME = {"all_searched": "sample", "random": "blocks", "hard": "blocks"}
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,25 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class Pair:
+    """The other model, and this run's own where it was asked the same."""
+
+    rung: Rung
+    own: Rung | None
+
+    @property
+    def rows(self) -> list[Skill]:
+        own = [self.own.skill] if self.own else []
+        return [self.rung.skill, *own, self.rung.baselines["prevalence"]]
+
+
+@dataclass(frozen=True)
 class Answer:
     """What one run of another project is worth here."""
 
     origin: Origin
     judged_at: datetime | None
-    rungs: list[Rung]
+    pairs: list[Pair]
     prevalence_here: float | None
     prevalence_ratio: float | None  # how many times as common mining is here as there
 
@@ -75,10 +90,18 @@ def _shown(request: HttpRequest, here: TrainingRun, others: list[TrainingRun]) -
     known = origins(request.user, kept)
     may_ask = {str(each.uuid) for each in others}
     return {
-        "asked": [_asked(job, known, may_ask) for job in found if job.state != Job.State.DONE],
+        "asked": [_asked(job, known, may_ask) for job in _last_of_each(found) if job.state != Job.State.DONE],
         "answers": _answers(here, rungs, known),
         "is_running": any(not job.is_over for job in found),
     }
+
+
+def _last_of_each(found: list[Job]) -> list[Job]:
+    """The newest of each other run: what failed before it is past."""
+    newest: dict[str, Job] = {}
+    for job in found:
+        newest.setdefault(job.parameters["origin"]["run"], job)
+    return list(newest.values())
 
 
 def _asked(job: Job, known: Origins, may_ask: set[str]) -> Asked:
@@ -89,23 +112,21 @@ def _asked(job: Job, known: Origins, may_ask: set[str]) -> Asked:
 
 def _answers(here: TrainingRun, rungs: list[dict], known: Origins) -> list[Answer]:
     """The newest first; a run has one answer of three rungs."""
-    told = [rung for rung in RunReport(here, known).ladder if rung.key == ELSEWHERE]
-    groups: dict[str, list] = {}
-    for stored, rung in zip(rungs, told, strict=True):  # the report keeps the order of rungs of one key
-        groups.setdefault(stored.get("origin", {}).get("run", ""), []).append((stored, rung))
+    ladder = RunReport(here, known).ladder
+    own = {(rung.key, rung.negatives): rung for rung in ladder if rung.key != ELSEWHERE}
+    told = (rung for rung in ladder if rung.key == ELSEWHERE)  # the report keeps the order of rungs of one key
+    groups: dict[str, list[tuple[dict, Pair]]] = {}
+    for stored, rung in zip(rungs, told, strict=True):
+        pair = Pair(rung, own.get((SAME[stored["negatives"]], rung.negatives)))
+        groups.setdefault(stored.get("origin", {}).get("run", ""), []).append((stored, pair))
     return [_answer(each, known) for each in reversed(groups.values())]
 
 
-def _answer(both: list[tuple[dict, Rung]], known: Origins) -> Answer:
+def _answer(both: list[tuple[dict, Pair]], known: Origins) -> Answer:
     stored, origin = both[0][0], origin_on(both[0][0], known)
     at, share = stored.get("judged_at"), stored.get("prevalence_here")
-    return Answer(
-        origin,
-        datetime.fromisoformat(at) if at else None,
-        [rung for _, rung in both],
-        share,
-        elsewhere.prevalence_ratio(origin.prevalence, share),
-    )
+    ratio = elsewhere.prevalence_ratio(origin.prevalence, share)
+    return Answer(origin, datetime.fromisoformat(at) if at else None, [pair for _, pair in both], share, ratio)
 
 
 @require_POST

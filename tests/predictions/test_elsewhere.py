@@ -13,7 +13,7 @@ from labels import jobs
 from labels.errors import BadInput, NotAllowed
 from labels.models import Membership
 from labels.models.projects import Role
-from predictions import elsewhere, judging_elsewhere, storage, training
+from predictions import elsewhere, storage, training
 from predictions.models import FeatureSet, TrainingRun
 from tests.predictions import worlds
 from tests.predictions.maps import make_feature_set
@@ -161,40 +161,30 @@ def here():
     return audited()
 
 
-def test_a_command_judges_and_keeps_the_rungs(project, here):
-    there = model_for(here, project)
-    said = io.StringIO()
-    for _ in range(2):  # the second in place of the first
-        call_command("judge_elsewhere", *words_for(there, here), stdout=said)
-    here.refresh_from_db()
+def test_a_command_judges_and_keeps_the_rungs(project, here, settings):
+    """Left to the workers; gone on with once the one that took it is dead; done again in place of the first."""
+    there, said = model_for(here, project), io.StringIO()
+    words = ["--project", here.project.slug, "--run", str(here.number)]
+    words += ["--from-project", project.slug, "--from-run", str(there.number)]
+
+    def command(*more: str) -> list[tuple[int, str]]:
+        call_command("judge_elsewhere", *words, *more, stdout=said, stderr=io.StringIO())
+        here.refresh_from_db()
+        return sorted((job.pk, str(job.state)) for job in here.project.jobs.all())
+
+    [(first, state)] = command("--queue", "--no-wait")
+    assert state == "queued" and here.figures == {}
+    settings.JOB_SILENCE_S = 1
+    assert jobs.take(first)
+    assert command() == [(first, "done")]
+    assert len(command()) == 2
     rungs = here.figures["ladder"]
     assert [rung["negatives"] for rung in rungs] == ["all_searched", "random", "hard"]
     assert rungs[0]["metrics"]["auc"]["low"] > 0.6
     assert "prevalence 0.0713 where it was trained, 0." in said.getvalue()
-    assert set(here.project.jobs.values_list("kind", "state")) == {("judge_elsewhere", "done")}
-
-
-def words_for(there, here) -> list[str]:
-    of_here = ["--project", here.project.slug, "--run", str(here.number)]
-    return [*of_here, "--from-project", there.project.slug, "--from-run", str(there.number)]
-
-
-def test_a_command_goes_on_with_what_was_killed(project, here, settings):
-    there = model_for(here, project)
-    job = judging_elsewhere.ask(there, here)
-    settings.JOB_SILENCE_S = 1
-    assert jobs.take(job.pk)  # by a process that is dead by now
-    call_command("judge_elsewhere", *words_for(there, here), stdout=io.StringIO(), stderr=io.StringIO())
-    assert [(each.pk, str(each.state)) for each in here.project.jobs.all()] == [(job.pk, "done")]
-
-
-def test_a_command_leaves_it_to_the_workers(project, here):
-    there, said = model_for(here, project), io.StringIO()
-    call_command("judge_elsewhere", *words_for(there, here), "--queue", "--no-wait", stdout=said, stderr=io.StringIO())
-    job = here.project.jobs.get()
-    assert str(job.state) == "queued" and str(job.uuid) in said.getvalue()
-    here.refresh_from_db()
-    assert here.figures == {}
+    with pytest.raises(CommandError, match="another project") as told:
+        call_command("judge_elsewhere", *words[:4], "--from-project", here.project.slug, "--from-run", words[3])
+    assert told.value.returncode == 2
 
 
 def test_ground_that_the_model_learned_from_is_not_judged(project, here):

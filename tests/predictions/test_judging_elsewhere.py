@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 
 from labels import jobs
-from labels.errors import BadInput, JobLost, NotAllowed
+from labels.errors import BadInput, Conflict, JobLost, NotAllowed
 from labels.models import AccessRecord, Job, Membership
 from labels.models.projects import Role
 from predictions import judging_elsewhere, training
@@ -101,8 +101,11 @@ def test_the_same_asked_while_it_waits_is_one_job(asked, lead, project):
     assert judging_elsewhere.ask(there, here, by=lead) == job
     other, _ = paired(project, here=make_project())
     assert judging_elsewhere.ask(other, here, by=lead) != job
-    jobs.give_up(Job.objects.get(pk=job.pk), "Killed.")
+    failed = Job.objects.get(pk=job.pk)
+    jobs.give_up(failed, "Killed.")
     assert judging_elsewhere.ask(there, here, by=lead) != job
+    with pytest.raises(Conflict, match="waits already"):
+        jobs.retry(failed, requested_by=lead)  # from the page of jobs
 
 
 @pytest.mark.parametrize("which", ["there", "here"])

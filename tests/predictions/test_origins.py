@@ -1,6 +1,7 @@
 """Whose model was judged here is said to who may look at runs of that project, and to nobody else, anywhere."""
 
 import re
+from datetime import timedelta
 
 import pytest
 from django.db import connection
@@ -102,6 +103,8 @@ def test_who_may_look_there_reads_the_name_on_every_page(there, here, mapped, cl
     assert told["elsewhere"].count("A model of Zyxland, run 77") == 2
     assert "16 % of the cells here hold a mine, 7 % there, by both samples: mining is 2.24 times" in plain(told)
     assert str(there.uuid) in told["elsewhere"]  # to choose it again
+    beside = "the other model 0.31 (0.20–0.40) 0.91 (0.88–0.94) this run 0.52 (0.43–0.61) 0.91 (0.88–0.94) prevalence"
+    assert beside in plain(told)
     # What the program keeps of the job is for all members of this project.
     for name in ("jobs", "job"):
         assert "Zyxland" not in told[name], name
@@ -216,7 +219,9 @@ def test_it_is_watched_on_its_page_and_can_be_stopped(there, here, client_of, me
     job.refresh_from_db()
     assert job.cancel_requested
     jobs.give_up(job, "The disk is full.")
+    judged_job(there, here, Job.State.FAILED, created_at=job.created_at - timedelta(hours=1))  # is past
     body = client.get(address, headers={"HX-Request": "true"}).content.decode()
+    assert "missing or damaged" not in body
     assert "every 1s" not in body and "The disk is full." in body and "Try again" in body
     assert "Try again" not in client_of(member_here).get(address).content.decode()
     assert client_of(member_here).post(address, {"run": str(there.uuid)}).status_code == 404
