@@ -153,8 +153,13 @@ def _changes(before: dict[str, str], after: dict[str, str]) -> tuple[list[Change
 
 def skill_pairs(before: dict, after: dict) -> list[SkillPair]:
     """The rungs of both ladders in the order of the later run, those that only the earlier has at the end."""
-    old, new = ({(rung["key"], rung["negatives"]): rung for rung in each.get("ladder", [])} for each in (before, after))
-    return [SkillPair(*key, old.get(key), new.get(key)) for key in dict.fromkeys([*new, *old])]
+    old, new = ({_which(rung): rung for rung in each.get("ladder", [])} for each in (before, after))
+    return [SkillPair(*which[:2], old.get(which), new.get(which)) for which in dict.fromkeys([*new, *old])]
+
+
+def _which(rung: dict) -> tuple[str, str, str]:
+    """The question a rung answers: of several models from elsewhere each is its own."""
+    return rung["key"], rung["negatives"], rung.get("origin", {}).get("run", "")
 
 
 # ---- scores ----

@@ -5,17 +5,17 @@ countries, so a probability learned in one means nothing in another: only the or
 probability sample there can say what a score comes to.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
-from django.db import transaction
 from django.utils.translation import gettext as _
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from labels import access
 from labels.errors import BadInput, NotAllowed
-from labels.models import Project
 from predictions import judging, mapping, storage, training, validation
 from predictions.blocks import block_buffers, spatial_blocks
 from predictions.calibration import Calibration, cross_calibrated
@@ -25,6 +25,10 @@ from predictions.models import FeatureSet, TrainingRun
 from predictions.run_inputs import features_of
 from predictions.validation import Problem
 
+# Is told a stage of the judging, then how far it is: `begin` and `progress` of a job.
+Begin = Callable[[str], None]
+Report = Callable[[int, int], None]
+
 # Cells of a probability sample from which more than the order may be judged (statistics.md: enough for the totals).
 ENOUGH_SAMPLED = 200
 
@@ -33,53 +37,47 @@ ENOUGH_SAMPLED = 200
 class Judgement:
     """What another country's run is worth here."""
 
-    rungs: list[dict]  # as figures["ladder"] keeps them: key "elsewhere", with project and run
+    rungs: list[dict]  # of the key "elsewhere"; where the model comes from is added when they are kept
     # Only average precision, AUC and what a budget finds: no Brier score, no log loss.
     is_ranking_only: bool
     n_sampled: int  # cells of this country's probability sample that were judged
-    # Share of cells with mines by the probability samples of both; None where there is none.
-    prevalence_there: float | None  # in the country the model comes from
+    # Share of cells with mines by this country's sample; None where there is none. That of the country the model comes
+    # from is no business of this one's (`prevalence_of` has it).
     prevalence_here: float | None
 
-    @property
-    def prevalence_ratio(self) -> float | None:
-        """How many times as common mining is here as there; None where one is not known or 0."""
-        if not self.prevalence_there or self.prevalence_here is None:
-            return None
-        return self.prevalence_here / self.prevalence_there
 
-
-def runs_for(user, project: Project) -> list[TrainingRun]:
-    """Done runs of other projects that this person may look at, and whose features this project has: newest first."""
-    if not access.can(user, "view_run", project):
+def runs_for(user, here: TrainingRun) -> list[TrainingRun]:
+    """Done runs of other projects that this person may look at, with features like those of `here`: newest first."""
+    if not access.can(user, "start_run", here.project):
         return []
-    sets = list(project.feature_sets.exclude(content_sha256=""))
-    others = [each for each in access.projects_of(user).exclude(pk=project.pk) if access.can(user, "view_run", each)]
+    projects = access.projects_of(user).exclude(pk=here.project_id)
+    others = [each for each in projects if access.can(user, "view_run", each)]
     runs = (
         TrainingRun.objects.filter(project__in=others)
         .exclude(content_sha256="")
         .select_related("feature_set", "project")
     )
-    return [
-        run
-        for run in runs.defer("figures").order_by("-finished_at", "-pk")
-        if any(is_comparable(run.feature_set, each) for each in sets)
-    ]
+    newest = runs.defer("figures").order_by("-finished_at", "-pk")
+    return [run for run in newest if is_comparable(run.feature_set, here.feature_set)]
 
 
-def check(user, run: TrainingRun, feature_set: FeatureSet) -> None:
-    """Raises NotAllowed unless the person may look at runs of both projects, BadInput with a sentence where the run
-    cannot be applied to these features."""
-    for project in (run.project, feature_set.project):
-        if user is not None and not access.can(user, "view_run", project):
-            raise NotAllowed(_("You may not look at training runs of both projects."))
-    if not run.is_done:
+def check(user, run: TrainingRun, here: TrainingRun) -> None:
+    """Whether a run of another project may be judged on what `here` was judged on, and can be.
+
+    Raises NotAllowed unless the person may look at runs there and start them here (None: a command), BadInput with a
+    sentence where it cannot be. Whoever sees the job reads the sentence, so it names nothing of the other project.
+    """
+    project = here.project
+    if user is not None and not (access.can(user, "view_run", run.project) and access.can(user, "start_run", project)):
+        raise NotAllowed(_("You may not look at training runs of both projects."))
+    if run.project_id == here.project_id:
+        raise BadInput(_("Choose a run of another project: this one's own stand on the ladder already."))
+    if not (run.is_done and here.is_done):
         raise BadInput(_("The run is not done: choose one that is."))
-    if not is_comparable(run.feature_set, feature_set):
-        raise BadInput(
-            _("The features differ: make features here with the filters of %(name)s, then try again.")
-            % {"name": run.feature_set.name}
-        )
+    if here.release is None:
+        raise BadInput(_("This run has no labels of its own to judge by."))
+    if not is_comparable(run.feature_set, here.feature_set):
+        raise BadInput(_("The features differ: make features here with the filters of that run, then try again."))
 
 
 def is_comparable(learned: FeatureSet, here: FeatureSet) -> bool:
@@ -96,37 +94,55 @@ def scores(run: TrainingRun, features: NDArray[np.float32]) -> NDArray[np.float3
 
     Raises storage.FileDamaged where its artefact is missing or is not the one it was.
     """
-    arrays = storage.read_arrays(run.folder / training.MODEL, sha256=run.content_sha256)
-    try:
+    with _files_of_the_other():
+        arrays = storage.read_arrays(run.folder / training.MODEL, sha256=run.content_sha256)
         return score_cells(features, arrays["coefficients"], arrays["intercept"])
-    except (KeyError, ValueError) as error:
-        raise storage.FileDamaged(_("The file %(file)s cannot be read.") % {"file": training.MODEL}) from error
 
 
-def judge(run: TrainingRun, here: TrainingRun, *, by=None) -> Judgement:
+@contextmanager
+def _files_of_the_other() -> Iterator[None]:
+    """Says whose files are damaged: the reason stands among this project's jobs."""
+    try:
+        yield
+    except (storage.FileDamaged, KeyError, ValueError) as error:
+        raise storage.FileDamaged(
+            _("The files of the run to be judged are missing or damaged: it cannot be judged any more.")
+        ) from error
+
+
+def judge(
+    run: TrainingRun,
+    here: TrainingRun,
+    *,
+    by=None,
+    begin: Begin = lambda stage: None,
+    report: Report = lambda n_done, n_total: None,
+) -> Judgement:
     """A run of another project on what a run of this one was judged on: its labels, its features.
 
     Cells that the other run learned from, or nearer to one than the buffer of blocks, are not judged: projects may lie
-    on the same ground. `by` is the person who asks; None for commands. Raises as `check` does, BadInput where `here`
-    has no labels, and storage.FileDamaged where files of the other run are missing or are not what they were.
+    on the same ground. `by` is the person who asks; None for commands. Raises as `check` does, and storage.FileDamaged
+    where files of either run are missing or are not what they were.
     """
-    check(by, run, here.feature_set)
-    if here.release is None:
-        raise BadInput(_("This run has no labels of its own to judge by."))
+    check(by, run, here)
+    begin(_("reading features"))
     features = features_of(here)
+    begin(_("gathering labels"))
     frame = Frame.of(here.release, here.feature_set, features, seed=here.options.get("seed", 0))
     judged = np.stack([frame.is_judged(head) for head in range(len(HEADS))], axis=1)
     rows = np.flatnonzero(judged.any(axis=1) & features.is_known)
     buffer_km = (training.OPTIONS | here.options)["buffer_km"]
     rows = rows[~_is_near(frame.cells[rows], _learned_cells(run), buffer_km)]
     problem = _problem(here, frame, judged, rows, int(features.is_known.sum()))
-    return judge_problem(run, problem, np.asarray(features.features[rows]))
+    begin(_("judging"))
+    return judge_problem(run, problem, np.asarray(features.features[rows]), report=report)
 
 
 def _learned_cells(run: TrainingRun) -> NDArray[np.int32]:
     """(m, 2): the cells of a run's frame. Raises storage.FileDamaged where its scores are not there."""
-    arrays = storage.read_arrays(run.folder / mapping.SCORES)
-    return arrays["cells"][arrays["in_frame"] > 0]
+    with _files_of_the_other():
+        arrays = storage.read_arrays(run.folder / mapping.SCORES)
+        return arrays["cells"][arrays["in_frame"] > 0]
 
 
 def _is_near(cells: NDArray, learned: NDArray, buffer_km: float) -> NDArray[np.bool_]:
@@ -163,7 +179,13 @@ def _problem(here: TrainingRun, frame: Frame, judged: NDArray, rows: NDArray, n_
     return replace(problem, budget=judging.budget(problem, options["budget"]))
 
 
-def judge_problem(run: TrainingRun, problem: Problem, features: NDArray[np.float32]) -> Judgement:
+def judge_problem(
+    run: TrainingRun,
+    problem: Problem,
+    features: NDArray[np.float32],
+    *,
+    report: Report = lambda n_done, n_total: None,
+) -> Judgement:
     """A run of another project on what is judged in this one.
 
     Parameters
@@ -185,15 +207,10 @@ def judge_problem(run: TrainingRun, problem: Problem, features: NDArray[np.float
     is_ranking_only = len(sampled) < ENOUGH_SAMPLED or len(np.unique(problem.y[sampled, 0])) < 2
     chances = None if is_ranking_only else _calibrated_here(found, problem, sampled)
     # A score of the other country must not pass for a probability of this one: the order is all that stays of it.
-    rungs = validation.elsewhere(
-        problem,
-        _order(found) if is_ranking_only else found,
-        project=run.project.slug,
-        run=run.number,
-        probabilities=chances,
-    )
-    shift = {"prevalence_there": _prevalence_of(run), "prevalence_here": problem.prevalence()}
-    about = shift | {"is_ranking_only": is_ranking_only, "n_sampled": len(sampled)}
+    shown = _order(found) if is_ranking_only else found
+    rungs = validation.elsewhere(problem, shown, probabilities=chances, report=report)
+    share = problem.prevalence()
+    about = {"is_ranking_only": is_ranking_only, "n_sampled": len(sampled), "prevalence_here": share}
     return Judgement([{**rung, **about} for rung in rungs], **about)
 
 
@@ -213,18 +230,12 @@ def _calibrated_here(found: NDArray[np.float64], problem: Problem, sampled: NDAr
     return chances
 
 
-def keep(here: TrainingRun, judgement: Judgement) -> None:
-    """Put the rungs on the ladder of this country's run, in place of earlier ones of the same other run."""
-    of = {(rung["project"], rung["run"]) for rung in judgement.rungs}
-    with transaction.atomic():
-        kept = TrainingRun.objects.select_for_update().get(pk=here.pk)
-        ladder = [rung for rung in kept.figures.get("ladder", []) if (rung.get("project"), rung.get("run")) not in of]
-        kept.figures["ladder"] = [*ladder, *judgement.rungs]
-        kept.save(update_fields=["figures"])
-    here.figures = kept.figures
+def prevalence_ratio(there: float | None, here: float | None) -> float | None:
+    """How many times as common mining is here as there; None where one is not known or 0."""
+    return here / there if there and here is not None else None
 
 
-def _prevalence_of(run: TrainingRun) -> float | None:
+def prevalence_of(run: TrainingRun) -> float | None:
     """Of the country a run comes from, by its own probability sample."""
     rungs = (rung for rung in run.figures.get("ladder", []) if rung["key"] == "sample" and rung.get("metrics"))
     return next((rung["metrics"]["prevalence"] for rung in rungs), None)

@@ -3,11 +3,14 @@
 Learning imports much that pages have no need of, and is imported when it is done.
 """
 
+from django.utils.translation import gettext as _
+
 import predictions.demonstration
 import predictions.featurizing
 import predictions.importing  # noqa: F401
 from labels import jobs
-from labels.models import Job
+from labels.errors import Conflict
+from labels.models import Job, Project
 
 
 @jobs.work(Job.Kind.TRAIN)
@@ -15,3 +18,17 @@ def train(running: jobs.RunningJob) -> dict:
     from predictions import training
 
     return training.train(running)
+
+
+def _is_asked_once(project: Project, parameters: dict) -> None:
+    """The page of jobs asks again without knowing what else waits."""
+    unfinished = project.jobs.filter(state__in=(Job.State.QUEUED, Job.State.RUNNING))
+    if unfinished.filter(kind=Job.Kind.JUDGE_ELSEWHERE, parameters=parameters).exists():
+        raise Conflict(_("The same waits already, or is under way."))
+
+
+@jobs.work(Job.Kind.JUDGE_ELSEWHERE, may_be_asked=_is_asked_once)
+def judge_elsewhere(running: jobs.RunningJob) -> dict:
+    from predictions import judging_elsewhere
+
+    return judging_elsewhere.work(running)

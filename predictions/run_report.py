@@ -2,17 +2,17 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from django.utils.translation import gettext as _
 
 from predictions import run_words
 from predictions.models import TrainingRun
+from predictions.origins import ELSEWHERE, UNKNOWN, Origin, Origins, origin_on
 from predictions.run_quantities import Quantity
 
 # What is quoted first: the sample of the country itself, then what was held furthest from training.
 ORDER = {"sample": 0, "areas": 1, "blocks": 2, "elsewhere": 3, "random": 9}
-# Of another country's model on this country's labels: no answer about this run's.
-ELSEWHERE = "elsewhere"
 METRICS, BASELINES = tuple(run_words.METRICS), tuple(run_words.BASELINES)
 
 
@@ -57,6 +57,7 @@ class Rung:
     skill: Skill
     baselines: dict[str, Skill]
     any_mining: Skill | None
+    origin: Origin = UNKNOWN  # of a model from elsewhere
 
     @property
     def is_defined(self) -> bool:
@@ -69,7 +70,9 @@ class Rung:
     @property
     def rows(self) -> list[Skill]:
         """Of the table: this model, what needs none, and the head for any mining."""
-        return [self.skill, *self.baselines.values(), *([self.any_mining] if self.any_mining else [])]
+        # Labels from elsewhere say nothing of places here: of such a model prevalence alone stands beside it.
+        simple = [self.baselines["prevalence"]] if self.key == ELSEWHERE else self.baselines.values()
+        return [self.skill, *simple, *([self.any_mining] if self.any_mining else [])]
 
 
 @dataclass(frozen=True)
@@ -124,12 +127,12 @@ class Reliability:
 
 
 class RunReport:
-    """The figures of a finished run, by section."""
+    """The figures of a finished run, by section; without `known` models from elsewhere come from another project."""
 
-    def __init__(self, run: TrainingRun):
+    def __init__(self, run: TrainingRun, known: Origins = MappingProxyType({})):
         self.run, self.figures = run, run.figures
         blocks = self.figures.get("blocks", {})
-        rungs = [_rung(stored, blocks) for stored in self.figures.get("ladder", [])]
+        rungs = [_rung(stored, blocks, known) for stored in self.figures.get("ladder", [])]
         self.ladder: list[Rung] = sorted(rungs, key=_order)
         self.quoted: Rung | None = quoted(self.ladder)
         self.gain = _gain(self.figures.get("gain", {}))
@@ -183,9 +186,11 @@ def _order(rung: Rung) -> tuple:
     return rung.is_optimistic, ORDER.get(rung.key, 5)
 
 
-def paired(pairs: Iterable) -> list[tuple[Rung | None, Rung | None]]:
+def paired(pairs: Iterable, known: Origins = MappingProxyType({})) -> list[tuple[Rung | None, Rung | None]]:
     """The answers of two runs (comparing.SkillPair), in the order they are quoted in."""
-    found = [tuple(_rung(stored, {}) if stored else None for stored in (pair.before, pair.after)) for pair in pairs]
+    found = [
+        tuple(_rung(stored, {}, known) if stored else None for stored in (pair.before, pair.after)) for pair in pairs
+    ]
     return sorted(found, key=lambda both: _order(both[1] or both[0]))
 
 
@@ -194,21 +199,23 @@ def headline(run: TrainingRun) -> Rung | None:
     return RunReport(run).quoted if run.is_done else None
 
 
-def _rung(stored: Mapping, blocks: Mapping) -> Rung:
+def _rung(stored: Mapping, blocks: Mapping, known: Origins) -> Rung:
+    origin, is_elsewhere = origin_on(stored, known), stored["key"] == ELSEWHERE
     any_mining = stored.get("any_mining")
     return Rung(
         key=stored["key"],
         question=run_words.question(stored["key"]),
-        how=run_words.how(stored, blocks),
+        how=run_words.how(stored, blocks, origin.words, origin.fate),
         negatives=str(run_words.NEGATIVES.get(stored.get("negatives"), "")),
         is_optimistic=bool(stored.get("is_optimistic")),
         reason=run_words.reason_words(stored["reason"]) if stored.get("reason") else "",
-        skill=Skill.of(stored.get("metrics"), _("this run")),
+        skill=Skill.of(stored.get("metrics"), _("the other model") if is_elsewhere else _("this run")),
         baselines={
             name: Skill.of(stored.get("baselines", {}).get(name), str(words))
             for name, words in run_words.BASELINES.items()
         },
         any_mining=Skill.of(any_mining, _("any mining, the second head")) if any_mining else None,
+        origin=origin,
     )
 
 

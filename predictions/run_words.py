@@ -90,8 +90,8 @@ def question(key: str) -> str:
     }.get(key, key)
 
 
-def how(rung: dict, blocks: dict) -> str:
-    """How a rung was measured."""
+def how(rung: dict, blocks: dict, origin: str = "", fate: str = "") -> str:
+    """How a rung was measured; where a model from elsewhere comes from (`origin`) and what became of it (`fate`)."""
     n, shown = rung.get("n_groups") or 0, number(rung.get("n_groups") or 0)
     if rung["key"] == "sample":
         return _("Probability sample of cells, weighted")
@@ -103,8 +103,10 @@ def how(rung: dict, blocks: dict) -> str:
         sizes = {"n": shown, "size": number(blocks.get("size_km", 0)), "buffer": number(blocks.get("buffer_km", 0))}
         return _("%(n)s blocks of %(size)s km left out, with %(buffer)s km around each") % sizes
     if rung["key"] == "elsewhere":
-        told = _("Trained in %(project)s, run %(run)s") % {"project": rung.get("project"), "run": rung.get("run")}
-        return f"{told}; {_('its order only, not its probabilities')}" if rung.get("is_ranking_only") else told
+        told = [_("Trained in %(origin)s") % {"origin": origin or _("another project")}]
+        if rung.get("is_ranking_only"):
+            told.append(_("its order only, not its probabilities"))
+        return "; ".join([*told, *([fate] if fate else [])])
     return _("Random cells left out, as is often done")
 
 

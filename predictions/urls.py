@@ -15,6 +15,11 @@ urlpatterns = [
     path("p/<slug:project>/runs/<int:run>/card/", cards.run_card, name="run_card"),
     path("p/<slug:project>/runs/<int:run>/choose/", runs.run_choose, name="run_choose"),
     path("p/<slug:project>/runs/<int:run>/elsewhere/", from_elsewhere.run_elsewhere, name="run_elsewhere"),
+    path(
+        "p/<slug:project>/runs/<int:run>/elsewhere/<uuid:judging>/cancel/",
+        from_elsewhere.run_elsewhere_cancel,
+        name="run_elsewhere_cancel",
+    ),
     path("p/<slug:project>/runs/<int:run>/cancel/", runs.run_cancel, name="run_cancel"),
     path("p/<slug:project>/runs/<int:run>/retry/", runs.run_retry, name="run_retry"),
     path("p/<slug:project>/features/", feature_sets.feature_sets, name="feature_sets"),

@@ -8,7 +8,7 @@ a figure.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import NotRequired, TypedDict
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,6 +35,7 @@ Calibrate = Callable[[NDArray, NDArray, NDArray, NDArray], NDArray]
 
 N_RANDOM_GROUPS = 10
 BASELINES = ("prevalence", "interpolation", "colour")
+NEGATIVES = ("all_searched", "random", "hard")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +78,6 @@ class Rung(TypedDict):
     baselines: dict[str, Metrics]
     any_mining: Metrics | None
     reason: str  # why there are no figures; else empty
-    project: NotRequired[str]  # of a model from elsewhere
-    run: NotRequired[int]
 
 
 @dataclass(frozen=True)
@@ -134,9 +133,8 @@ def elsewhere(
     problem: Problem,
     scores: ArrayLike,
     *,
-    project: str,
-    run: int,
     probabilities: ArrayLike | None = None,
+    report: Callable[[int, int], None] = lambda n_done, n_total: None,
 ) -> list[Rung]:
     """A model of another country on this problem's judged cells.
 
@@ -146,8 +144,8 @@ def elsewhere(
         Of the country that is judged; nothing of it went into the fit.
     scores, probabilities : arrays of shape (n, heads)
         Of the other country's run; nan where there is no imagery.
-    project, run
-        Slug and number of where the model comes from.
+    report : callable, optional
+        Told (rungs done, rungs); may raise to stop.
 
     Returns
     -------
@@ -159,10 +157,11 @@ def elsewhere(
     if scores.ndim == 1:
         scores = scores[:, None]
     split = _Split("elsewhere", problem.blocks, problem.buffers, scores)
-    rungs = []
-    for negatives in ("all_searched", "random", "hard"):
+    rungs: list[Rung] = []
+    for negatives in NEGATIVES:
         rung = _rung(problem, split, negatives, None, probabilities=probabilities, only=("prevalence",))
-        rungs.append(Rung(**rung | {"n_groups": 0, "project": project, "run": run}))
+        rungs.append(Rung(**rung | {"n_groups": 0}))
+        report(len(rungs), len(NEGATIVES))
     return rungs
 
 

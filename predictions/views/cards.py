@@ -6,6 +6,7 @@ from django.views.decorators.http import require_safe
 
 from labels.models import Project
 from labels.views.doors import in_project
+from predictions.origins import origins_on
 from predictions.run_report import RunReport
 from predictions.views.runs import named_sources, runs_of
 
@@ -16,7 +17,7 @@ def run_card(request: HttpRequest, project: Project, run: int) -> HttpResponse:
     """Figures, hashes and limits; no score of any place, so that reading it keeps nobody from judging."""
     done = runs_of(project).exclude(content_sha256="").select_related("feature_set__source", "feature_set__area")
     found = get_object_or_404(done, number=run)
-    report = RunReport(found)
+    report = RunReport(found, origins_on(request.user, found))
     context = {
         "run": found,
         "report": report,

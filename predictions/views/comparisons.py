@@ -11,6 +11,7 @@ from labels.views.doors import in_project, said
 from predictions import comparing, map_panel, run_charts
 from predictions.comparing import Change
 from predictions.models import TrainingRun
+from predictions.origins import origins_on
 from predictions.run_report import headline, paired
 from predictions.run_words import label
 from predictions.views.runs import runs_of
@@ -48,7 +49,7 @@ def _compared(request: HttpRequest, project: Project, before: TrainingRun, after
         "after": after,
         "sides": [{"run": each, "quoted": headline(each)} for each in (before, after)],
         "found": found,
-        "pairs": run_charts.pairs(paired(found.skill)),
+        "pairs": run_charts.pairs(paired(found.skill, origins_on(request.user, before, after))),
         "changes": [_worded(found.labels.cells), _worded(found.labels.records)],
         "map": map_panel.difference_panel(before, after, request.user),
     }

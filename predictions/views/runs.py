@@ -11,6 +11,7 @@ from labels.views.doors import in_project, said
 from predictions import map_panel, readiness, run_charts, run_report, totals_table, training
 from predictions.asking_again import ask_again
 from predictions.models import TrainingRun
+from predictions.origins import origins_on
 from predictions.views.scores_seen import warned_of_scores
 
 N_LISTED = 200
@@ -57,7 +58,7 @@ def _progress(request: HttpRequest, found: TrainingRun) -> HttpResponse:
 
 @warned_of_scores
 def _finished(request: HttpRequest, project: Project, found: TrainingRun) -> HttpResponse:
-    report = run_report.RunReport(found)
+    report = run_report.RunReport(found, origins_on(request.user, found))
     context = {
         "run": found,
         "report": report,

@@ -38,6 +38,7 @@ def pages(project, runs) -> list[str]:
         *(address("run", project, number) for number in (1, 2, 3, 4)),
         address("run_card", project, 2),
         address("run_compare", project) + "?run=1&run=2",
+        address("run_elsewhere", project, 2),
         address("run_new", project),
         address("retraining_rule", project),
         address("feature_sets", project),

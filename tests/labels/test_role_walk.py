@@ -18,6 +18,7 @@ from labels import access, workflow
 from labels.models import DuplicatePair, Job, Membership, Upload
 from labels.models.projects import Role
 from labels.releases import making
+from predictions.origins import origin_of
 from tests.factories import make_edition, make_project, make_record, make_register, make_scene, make_source, square
 from tests.predictions.figures import figures
 from tests.predictions.maps import make_run
@@ -101,6 +102,7 @@ ROUTES = {
     "predictions:run": ("view_run", "GET"),
     "predictions:run_card": ("view_run", "GET"),
     "predictions:run_elsewhere": ("start_run", "GET"),
+    "predictions:run_elsewhere_cancel": ("start_run", "POST"),
     "predictions:run_choose": ("choose_run", "POST"),
     "predictions:run_cancel": ("start_run", "POST"),
     "predictions:run_retry": ("start_run", "POST"),
@@ -169,6 +171,11 @@ class World:
         source = make_source(self.project, evidence_name="letter.txt", evidence_path="evidence/letter")
         default_storage.save("evidence/letter", ContentFile(b"You may."))
         run = make_run(self.project, figures=figures())
+        judging = Job.objects.create(
+            project=self.project,
+            kind=Job.Kind.JUDGE_ELSEWHERE,
+            parameters={"here": str(run.uuid), "origin": origin_of(run)},
+        )
         self.ids = {
             "run": run.number,
             "other": run.number,
@@ -183,6 +190,7 @@ class World:
             "review": self.review.uuid,
             "upload": upload.uuid,
             "job": job.uuid,
+            "judging": judging.uuid,
             "membership": memberships[0].pk,
             "source": source.uuid,
             "scene": make_scene(source, footprint=square(20, 20, 0.2)).uuid,
@@ -281,7 +289,8 @@ OBJECT_ROUTES = sorted(
     name
     for name, names in ROUTE_PARAMETERS.items()
     if "project" in names
-    and {"record", "unit", "review", "upload", "job", "membership", "pair", "source", "feature_set"} & set(names)
+    and {"record", "unit", "review", "upload", "job", "judging", "membership", "pair", "source", "feature_set"}
+    & set(names)
 )
 
 

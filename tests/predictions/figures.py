@@ -84,7 +84,7 @@ FIGURES = {
         rung("random", "random", metrics(0.68, 0.64, 0.72, n=1444, n_positive=425, auc=0.95), (0.02, 0.47, 0.09)),
         rung(
             "elsewhere", "all_searched", metrics(0.2, 0.05, 0.4, n=29, n_positive=6, auc=0.7), (0.02, 0.1, 0.05),
-            project="kessou", run=3, any_mining=None,
+            origin={"run": "5d1b2c68-2f5c-4e8d-a2a8-2f3f6c1f0b11", "project": 0, "number": 3}, any_mining=None,
         ),
     ],
     "reliability": {

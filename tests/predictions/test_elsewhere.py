@@ -8,37 +8,18 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from numpy.linalg import solve
 
+from labels import jobs
 from labels.errors import BadInput, NotAllowed
 from labels.models import Membership
 from labels.models.projects import Role
-from labels.releases.making import audits_to_release, make_release
-from predictions import elsewhere, mapping, storage, training
+from predictions import elsewhere, storage, training
 from predictions.models import FeatureSet, TrainingRun
-from tests.factories import make_project
 from tests.predictions import worlds
 from tests.predictions.maps import make_feature_set
-from tests.predictions.trained import make_country
+from tests.predictions.two_countries import audited, learned, model_for, paired, run_with, write_scores
 
 pytestmark = pytest.mark.django_db
-
-
-def learned(features: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:
-    """A model's arrays: ridge on one country, two heads."""
-    X = np.column_stack([np.ones(len(features)), features])
-    found = solve(X.T @ X + np.diag([0.0] + [1.0] * features.shape[1]), X.T @ truth)
-    return {"coefficients": np.column_stack([found[1:]] * 2), "intercept": np.array([found[0]] * 2)}
-
-
-def run_with(project, arrays, **fields) -> TrainingRun:
-    values = {"number": project.training_runs.count() + 1, "figures": {}} | fields
-    if "feature_set" not in values:
-        values["feature_set"] = make_feature_set(project, kind="imported", n_columns=len(arrays["coefficients"]))
-    run = TrainingRun(project=project, **values)
-    run.content_sha256 = storage.write_arrays(run.folder / training.MODEL, **arrays)
-    run.save()
-    return run
 
 
 @pytest.fixture
@@ -57,17 +38,20 @@ def judged(there, **changes) -> elsewhere.Judgement:
 
 def test_its_order_is_worth_something_where_the_ground_is_alike(there):
     rung = judged(there).rungs[0]
-    assert (rung["key"], rung["project"], rung["run"]) == ("elsewhere", there.project.slug, there.number)
+    assert rung["key"] == "elsewhere"
     assert rung["metrics"]["ap"]["low"] > 1.5 * rung["metrics"]["prevalence"]
     assert rung["metrics"]["auc"]["low"] > 0.7
     assert not rung["is_optimistic"]
 
 
-def test_the_shift_of_prevalence_is_stated(there):
+def test_the_shift_of_prevalence_is_told_and_not_kept(there):
     found = judged(there)
-    assert found.prevalence_there == 0.05 and found.prevalence_here == pytest.approx(0.15, abs=0.05)
-    assert found.prevalence_ratio == pytest.approx(found.prevalence_here / 0.05)
-    assert found.rungs[0]["prevalence_there"] == 0.05
+    assert found.prevalence_here == pytest.approx(0.15, abs=0.05)
+    assert elsewhere.prevalence_of(there) == 0.05
+    assert elsewhere.prevalence_ratio(0.05, found.prevalence_here) == pytest.approx(found.prevalence_here / 0.05)
+    assert elsewhere.prevalence_ratio(None, 0.1) is elsewhere.prevalence_ratio(0.1, None) is None
+    rung = found.rungs[0]
+    assert rung["prevalence_here"] == found.prevalence_here and "0.05" not in str(rung)
 
 
 def test_with_a_sample_there_scores_become_probabilities(there):
@@ -88,7 +72,7 @@ def test_without_any_sample_the_first_rung_says_why_it_is_missing(there):
     world = worlds.world(seed=4)
     problem = worlds.problem(world, sample_weights=np.zeros(len(world.cells)))
     found = elsewhere.judge_problem(there, problem, world.features.astype(np.float32))
-    assert found.is_ranking_only and found.prevalence_here is None and found.prevalence_ratio is None
+    assert found.is_ranking_only and found.prevalence_here is None
     assert found.rungs[0]["reason"]
 
 
@@ -124,36 +108,49 @@ def test_features_are_comparable_only_with_the_same_filters(project):
     assert not elsewhere.is_comparable(imported, computed("a"))
 
 
-def test_only_who_may_look_at_runs_of_both(there, lead, annotator, stranger):
-    other = make_project()
-    features = make_feature_set(other, kind="imported", n_columns=7)
+def test_only_who_may_look_at_runs_of_both(project, lead, annotator, stranger):
+    there, here = paired(project)
     for person in (lead, annotator, stranger):
         with pytest.raises(NotAllowed):
-            elsewhere.check(person, there, features)
-        assert elsewhere.runs_for(person, other) == []
-    Membership.objects.create(project=other, user=lead, role=Role.LEAD)
-    Membership.objects.create(project=other, user=annotator, role=Role.LEAD)
-    elsewhere.check(lead, there, features)
-    assert elsewhere.runs_for(lead, other) == [there]
-    assert elsewhere.runs_for(annotator, other) == []  # annotates in the country the model comes from
+            elsewhere.check(person, there, here)
+        assert elsewhere.runs_for(person, here) == []
+    Membership.objects.create(project=here.project, user=lead, role=Role.LEAD)
+    Membership.objects.create(project=here.project, user=annotator, role=Role.LEAD)
+    elsewhere.check(lead, there, here)
+    assert elsewhere.runs_for(lead, here) == [there]
+    assert elsewhere.runs_for(annotator, here) == []  # annotates in the country the model comes from
 
 
-def test_many_runs_are_listed_in_as_many_queries_as_one(there, lead, django_assert_num_queries):
-    other = make_project()
-    make_feature_set(other, kind="imported", n_columns=there.feature_set.n_columns)
-    Membership.objects.create(project=other, user=lead, role=Role.LEAD)
+def test_many_runs_are_listed_in_as_many_queries_as_one(project, lead, django_assert_num_queries):
+    there, here = paired(project)
+    Membership.objects.create(project=here.project, user=lead, role=Role.LEAD)
     with CaptureQueriesContext(connection) as of_one:
-        assert len(elsewhere.runs_for(lead, other)) == 1
+        assert len(elsewhere.runs_for(lead, here)) == 1
     arrays = storage.read_arrays(there.folder / training.MODEL)
     for _time in range(3):
-        run_with(there.project, arrays, feature_set=there.feature_set)
+        run_with(project, arrays, feature_set=there.feature_set)
     with django_assert_num_queries(len(of_one)):
-        assert len(elsewhere.runs_for(lead, other)) == 4
+        assert len(elsewhere.runs_for(lead, here)) == 4
 
 
-def test_other_features_are_refused_with_what_to_do(there, project):
-    with pytest.raises(BadInput, match="filters of"):
-        elsewhere.check(None, there, make_feature_set(make_project(), kind="imported", n_columns=8))
+def test_what_cannot_be_judged_is_refused_with_what_to_do(project):
+    there, here = paired(project)
+    for number, (changed, sentence) in enumerate(
+        [
+            ({"feature_set": make_feature_set(here.project, kind="imported", n_columns=8)}, "filters of that run"),
+            ({"release": None}, "no labels of its own"),
+            ({"content_sha256": ""}, "not done"),
+        ]
+    ):
+        run = TrainingRun(project=here.project, number=9 + number, feature_set=here.feature_set, release=here.release)
+        run.content_sha256 = "1" * 64
+        for name, value in changed.items():
+            setattr(run, name, value)
+        with pytest.raises(BadInput, match=sentence) as told:
+            elsewhere.check(None, there, run)
+        assert there.feature_set.name not in str(told.value)  # the other leads here read it, too
+    with pytest.raises(BadInput, match="another project"):
+        elsewhere.check(None, here, here)
 
 
 # ---- the whole way ----
@@ -161,34 +158,33 @@ def test_other_features_are_refused_with_what_to_do(there, project):
 
 @pytest.fixture
 def here():
-    """A run of an audited country; nothing of it is used but its labels and features."""
-    country = make_country(seed=1, n_records=30)
-    release = make_release(country.project, audits_to_release(country.project)).release
-    arrays = {"coefficients": np.zeros((24, 2)), "intercept": np.zeros(2)}
-    options = {"n_resamples": 100, "size_km": 5.0}
-    return run_with(country.project, arrays, feature_set=country.feature_set, release=release, options=options)
+    return audited()
 
 
-def test_a_command_judges_and_keeps_the_rungs(project, here):
-    features = storage.load_features(here.feature_set).features
-    truth = features[:, 3:9].sum(axis=1) > np.quantile(features[:, 3:9].sum(axis=1), 0.85)
-    there = run_with(project, learned(features.astype(float), truth.astype(float)))
-    there.feature_set.n_columns = 24
-    there.feature_set.save()
-    write_scores(there, np.array([[3000, 100]], np.int32), np.ones(1))
-    said = io.StringIO()
-    for _ in range(2):  # the second in place of the first
-        call_command(
-            "judge_elsewhere",
-            *("--project", here.project.slug, "--run", str(here.number)),
-            *("--from-project", project.slug, "--from-run", str(there.number)),
-            stdout=said,
-        )
-    here.refresh_from_db()
+def test_a_command_judges_and_keeps_the_rungs(project, here, settings):
+    """Left to the workers; gone on with once the one that took it is dead; done again in place of the first."""
+    there, said = model_for(here, project), io.StringIO()
+    words = ["--project", here.project.slug, "--run", str(here.number)]
+    words += ["--from-project", project.slug, "--from-run", str(there.number)]
+
+    def command(*more: str) -> list[tuple[int, str]]:
+        call_command("judge_elsewhere", *words, *more, stdout=said, stderr=io.StringIO())
+        here.refresh_from_db()
+        return sorted((job.pk, str(job.state)) for job in here.project.jobs.all())
+
+    [(first, state)] = command("--queue", "--no-wait")
+    assert state == "queued" and here.figures == {}
+    settings.JOB_SILENCE_S = 1
+    assert jobs.take(first)
+    assert command() == [(first, "done")]
+    assert len(command()) == 2
     rungs = here.figures["ladder"]
     assert [rung["negatives"] for rung in rungs] == ["all_searched", "random", "hard"]
     assert rungs[0]["metrics"]["auc"]["low"] > 0.6
-    assert "prevalence unknown where it was trained, 0." in said.getvalue()
+    assert "prevalence 0.0713 where it was trained, 0." in said.getvalue()
+    with pytest.raises(CommandError, match="another project") as told:
+        call_command("judge_elsewhere", *words[:4], "--from-project", here.project.slug, "--from-run", words[3])
+    assert told.value.returncode == 2
 
 
 def test_ground_that_the_model_learned_from_is_not_judged(project, here):
@@ -205,10 +201,6 @@ def test_ground_that_the_model_learned_from_is_not_judged(project, here):
     nothing, half, everything = (n_judged(each) for each in (learned_here & False, learned_here, learned_here | True))
     assert 0 < half["all_searched"] < 0.6 * nothing["all_searched"]
     assert set(everything.values()) == {0}
-
-
-def write_scores(run, cells, in_frame) -> None:
-    storage.write_arrays(run.folder / mapping.SCORES, cells=cells, in_frame=in_frame.astype(np.uint8))
 
 
 def test_a_run_there_is_not_is_told(project):
