@@ -128,9 +128,7 @@ class RunReport:
 
     def __init__(self, run: TrainingRun):
         self.run, self.figures = run, run.figures
-        blocks = self.figures.get("blocks", {})
-        rungs = [_rung(stored, blocks) for stored in self.figures.get("ladder", [])]
-        self.ladder: list[Rung] = sorted(rungs, key=_order)
+        self.ladder = _ladder(self.figures.get("ladder", []), self.figures.get("blocks", {}))
         self.quoted: Rung | None = quoted(self.ladder)
         self.gain = _gain(self.figures.get("gain", {}))
         self.reliability = _reliability(self.figures.get("reliability", {}))
@@ -179,6 +177,15 @@ def quoted(ladder: list[Rung]) -> Rung | None:
     return next((rung for rung in own if rung.is_defined and not rung.is_small), None)
 
 
+def best_of(stored: Iterable[Mapping], blocks: Mapping) -> Rung | None:
+    """`quoted` of a ladder as figures hold it; of the metrics it needs average precision alone."""
+    return quoted(_ladder(stored, blocks))
+
+
+def _ladder(stored: Iterable[Mapping], blocks: Mapping) -> list[Rung]:
+    return sorted((_rung(each, blocks) for each in stored), key=_order)
+
+
 def _order(rung: Rung) -> tuple:
     return rung.is_optimistic, ORDER.get(rung.key, 5)
 
@@ -190,7 +197,7 @@ def paired(pairs: Iterable) -> list[tuple[Rung | None, Rung | None]]:
 
 
 def headline(run: TrainingRun) -> Rung | None:
-    """The answer to quote of a run, for lists; None while it is not done or where there is none."""
+    """The answer to quote of a run; None while it is not done or where there is none."""
     return RunReport(run).quoted if run.is_done else None
 
 
