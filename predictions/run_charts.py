@@ -63,6 +63,9 @@ def _row(axis: Axis, rung: Rung) -> LadderRow:
     return LadderRow(rung, mark(axis, rung.skill.ap), **places)
 
 
+LEAST_APART = 0.09  # of points' scores, for an n to be written between them
+
+
 @dataclass(frozen=True)
 class Point:
     """A bin of scores: right is a higher score, up a larger share with a mine."""
@@ -73,9 +76,12 @@ class Point:
     high: str
     share: Quantity
     mean_score: float
+    is_crowded: bool  # its n would lie over the next point: the table below has it
 
 
 def reliability_points(reliability: Reliability) -> list[Point]:
+    bins = [each for each in reliability.bins if each.share.is_defined]
+    nexts = [*(each.mean_score for each in bins[1:]), 9.0]
     return [
         Point(
             percent(each.mean_score),
@@ -84,9 +90,9 @@ def reliability_points(reliability: Reliability) -> list[Point]:
             percent(1 - (each.share.high if each.share.has_interval else each.share.value)),
             each.share,
             each.mean_score,
+            beyond - each.mean_score < LEAST_APART,
         )
-        for each in reliability.bins
-        if each.share.is_defined
+        for each, beyond in zip(bins, nexts, strict=True)
     ]
 
 
