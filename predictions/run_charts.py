@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import inf
 
 from labels.charts import Axis, axis_to, percent
 from predictions.run_quantities import Quantity
@@ -81,7 +82,7 @@ class Point:
 
 def reliability_points(reliability: Reliability) -> list[Point]:
     bins = [each for each in reliability.bins if each.share.is_defined]
-    nexts = [*(each.mean_score for each in bins[1:]), 9.0]
+    beyond = [each.mean_score for each in bins[1:]] + [inf] * bool(bins)
     return [
         Point(
             percent(each.mean_score),
@@ -90,9 +91,9 @@ def reliability_points(reliability: Reliability) -> list[Point]:
             percent(1 - (each.share.high if each.share.has_interval else each.share.value)),
             each.share,
             each.mean_score,
-            beyond - each.mean_score < LEAST_APART,
+            next_score - each.mean_score < LEAST_APART,
         )
-        for each, beyond in zip(bins, nexts, strict=True)
+        for each, next_score in zip(bins, beyond, strict=True)
     ]
 
 

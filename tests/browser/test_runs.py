@@ -51,6 +51,7 @@ def pages(project, runs) -> list[str]:
         address("retraining_rule", project),
         address("feature_sets", project),
         address("feature_set", project, features),
+        address("feature_set_delete", project, features),
         address("feature_set_new", project),
         address("feature_set_import", project),
     ]
@@ -113,6 +114,20 @@ def test_what_features_cost_follows_the_choice(open_page, project, runs, admin):
     expect(page.get_by_text("53 ms of CPU a cell")).to_be_visible()
     page.get_by_label("Filters (K)").select_option("4096")
     expect(page.get_by_text("211 ms of CPU a cell")).to_be_visible()
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_the_card_fits_a_sheet_of_paper(open_page, project, runs, lead, language):
+    """A4 less its margins is 184 mm, 695 pixels: no table is cut, and only the card is printed."""
+    page = open_page(lead, width=695, height=1000, extra_http_headers={"Accept-Language": language})
+    page.goto(address("run_card", project, 2))
+    page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 695
+    cut = "table => table.scrollWidth > table.parentElement.clientWidth + 1 || table.offsetWidth > 695"
+    assert page.evaluate(f"() => [...document.querySelectorAll('table')].filter({cut}).length") == 0
+    for hidden in (".crumbs", ".site", ".skip"):
+        expect(page.locator(hidden)).to_be_hidden()
+    assert page.pdf(format="A4").count(b"/Type /Page\n") <= 8
 
 
 # A worker that has just been started imports for half a minute where the machine is busy.

@@ -10,8 +10,9 @@ from django.utils import timezone
 
 from labels import workflow
 from labels.models import Exposure, Job
-from predictions import exposure, run_list, run_report
+from predictions import exposure, run_charts, run_list, run_report
 from predictions.models import FeatureSet, RetrainingRule, TrainingRun
+from predictions.run_quantities import Quantity
 from predictions.views import starting
 from tests.factories import make_area, make_record, make_register, make_source, square
 from tests.labels.test_record_review import given
@@ -137,6 +138,14 @@ def test_groups_of_cells_go_by_their_words(as_lead, project):
     text = page(as_lead, "run", project, make_run(project).number)
     assert "under 0.25 ha" in text and "0 to 2 km" in text
     assert "under_025" not in text and "under_2_km" not in text
+
+
+def test_where_points_of_the_reliability_drawing_crowd_their_n_stands_in_the_table_alone():
+    share = Quantity(0.1, 0.05, 0.2, 30)
+    bins = [run_report.Bin(score, share) for score in (0.01, 0.03, 0.3, 0.98)]
+    nothing = Quantity.of(None)
+    points = run_charts.reliability_points(run_report.Reliability(bins, nothing, nothing, None, ""))
+    assert [point.is_crowded for point in points] == [True, False, False, False]
 
 
 def test_a_gain_whose_interval_holds_zero_is_no_gain(as_lead, project):
