@@ -116,7 +116,18 @@ def expose(user, units: Iterable, what: str) -> None:
     )
 
 
+# Of an AccessRecord: the person saw scores of places in the project.
+SCORES_SEEN = "see_scores"
+
 EXPOSE_PROJECT = """
+WITH noted AS (
+    INSERT INTO labels_accessrecord (uuid, project_id, user_id, action, subject, at)
+    SELECT gen_random_uuid(), %(project)s, %(user)s, %(noted)s, '', now()
+    WHERE %(what)s = %(score)s AND NOT EXISTS (
+        SELECT FROM labels_accessrecord seen
+        WHERE seen.user_id = %(user)s AND seen.project_id = %(project)s AND seen.action = %(noted)s
+    )
+)
 INSERT INTO labels_exposure (unit_id, user_id, what, at)
 SELECT unit.id, %(user)s, %(what)s, now()
 FROM labels_sampleunit unit JOIN labels_audit audit ON audit.id = unit.audit_id
@@ -127,10 +138,23 @@ ON CONFLICT DO NOTHING
 
 
 def expose_project(user, project: Project, what: str) -> int:
-    """`expose` for every unit of a project, in one statement; returns how many were new to the person."""
+    """`expose` for every unit of a project, in one statement; returns how many were new to the person.
+
+    Scores are of places, not of units: that somebody saw them is noted once for the project too, and holds for units
+    that are drawn later (`has_seen_scores`).
+    """
+    values = {"user": user.pk, "project": project.pk, "what": what}
     with connection.cursor() as cursor:
-        cursor.execute(EXPOSE_PROJECT, {"user": user.pk, "project": project.pk, "what": what})
+        cursor.execute(EXPOSE_PROJECT, values | {"score": Exposure.What.SCORE.value, "noted": SCORES_SEEN})
         return cursor.rowcount
+
+
+def has_seen_scores(user, project: Project) -> bool:
+    """Whether the person may review no unit of the project, whenever its audit was or will be opened."""
+    noted = AccessRecord.objects.filter(user=user, project=project, action=SCORES_SEEN)
+    # Maps that were looked at before this was noted left rows of the units of their day.
+    of_units = Exposure.objects.filter(user=user, what=Exposure.What.SCORE, unit__audit__project=project)
+    return noted.exists() or of_units.exists()
 
 
 def login_failure_limit(request, credentials) -> int:

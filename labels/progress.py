@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from django.db.models import Count, Max, Q, QuerySet
 from django.utils import timezone
 
-from labels import ground_truth
+from labels import access, ground_truth
 from labels.models import Assignment, Audit, ImagerySource, Job, Placement, Project, Register, Release
 from labels.reports import TELLING
 
@@ -21,11 +21,12 @@ class Queue:
     n_mine: int  # given by this person
     n_mine_today: int  # since midnight in the project's zone
     n_left_for_me: int  # this person could still give
+    has_seen_scores: bool = False  # and may therefore give none
     cells: "SearchedCells | None" = None  # what was found, where it is asked for and the audit searches cells
 
 
 def queue_of(audit: Audit, annotator) -> Queue:
-    """Two queries, whatever the size of the audit's reviews. Retired units count for nobody."""
+    """A few queries, whatever the size of the audit's reviews. Retired units count for nobody."""
     midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
     done = Q(state=Assignment.State.DONE)
     mine = done & Q(annotator=annotator)
@@ -39,7 +40,9 @@ def queue_of(audit: Audit, annotator) -> Queue:
             n_mine_today=Count("pk", filter=mine & Q(review__created_at__gte=midnight)),
         )
     )
-    return Queue(audit=audit, n_left_for_me=n_left_for(audit, annotator), **counts)
+    has_seen_scores = access.has_seen_scores(annotator, audit.project)
+    n_left = 0 if has_seen_scores else n_left_for(audit, annotator)
+    return Queue(audit=audit, n_left_for_me=n_left, has_seen_scores=has_seen_scores, **counts)
 
 
 def _assignments(audit: Audit) -> QuerySet[Assignment]:

@@ -50,5 +50,5 @@ class AreaTotalAdmin(LookOnly):
 
 @admin.register(models.RetrainingRule)
 class RetrainingRuleAdmin(LookOnly):
-    list_display = ["project", "feature_set", "every_n_labels", "is_on", "set_by", "set_at"]
+    list_display = ["project", "feature_set", "every_n_labels", "is_on", "stopped_because", "set_by", "set_at"]
     list_select_related = ["project", "feature_set", "set_by"]

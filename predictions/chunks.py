@@ -8,6 +8,7 @@ reads. The row names the file's hash once it is whole on the disk.
 import json
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 from hashlib import sha256
@@ -178,16 +179,23 @@ def compute(chunk: FeatureChunk, feature_set: FeatureSet, plan: Plan, report: Re
 
     `report` is called after each batch with the number of cells done; what it raises gives the chunk back.
     """
-    began = process_time()
+    began, path = process_time(), path_of(chunk, feature_set)
     try:
         arrays = _computed(chunk, feature_set, plan, report)
-        digest = storage.write_arrays(path_of(chunk, feature_set), **arrays)
+        digest = storage.write_arrays(path, **arrays)
     except ChunkLost:
         return False
     except BaseException:
         _mine(chunk).update(leased_until=None)
         raise
-    return bool(_mine(chunk).update(sha256=digest, leased_until=None, cpu_s=process_time() - began))
+    if _mine(chunk).update(sha256=digest, leased_until=None, cpu_s=process_time() - began):
+        return True
+    # Others have done it since, or the whole set was put together or taken away: nobody discards this file any more.
+    path.unlink(missing_ok=True)
+    if not FeatureSet.objects.filter(pk=feature_set.pk).exists():
+        with suppress(OSError):  # not empty: whoever takes the set away has yet to come to its files
+            path.parent.rmdir()
+    return False
 
 
 def _computed(chunk: FeatureChunk, feature_set: FeatureSet, plan: Plan, report: Report) -> dict[str, NDArray]:

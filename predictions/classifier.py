@@ -225,6 +225,19 @@ class RidgePath:
         """For the next fit, of other labels of the same rows."""
         return Kept(self.decomposition_.to_arrays(), self.leave_out_.operators)
 
+    @property
+    def has_rows(self) -> bool:
+        """Whether the rotated rows are in memory: `refit` and `out_of_group` need them."""
+        return self.decomposition_.rows is not None
+
+    def let_rows_go(self) -> None:
+        """Free the memory of the rotated rows, by far the most of a fit; predictions and choices stay."""
+        self.decomposition_ = self.leave_out_.decomposition = self.decomposition_.without_rows()
+
+    def take_rows_up(self, X: np.ndarray) -> None:
+        """Rotate the rows of the fit's features (n, p) again, to the same bits."""
+        self.decomposition_ = self.leave_out_.decomposition = self.decomposition_.with_rows(X)
+
     def _leave_out(self, blocks: np.ndarray, buffers: Buffers, keep_bytes: int) -> LeaveOut:
         report = self.report or (lambda n_done, n_total: None)
         return LeaveOut(self.decomposition_, blocks, buffers, keep_bytes=keep_bytes, report=report)

@@ -5,7 +5,7 @@ Pure: NumPy and SciPy only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import linalg
@@ -67,9 +67,15 @@ class Decomposition:
         else:
             values, vectors = _by_columns(features, weights, fitted, mean, scale)
         decomposition = cls(mean, scale, weights, vectors, np.concatenate([[weights.sum()], values]), None)
-        if not with_rows:
-            return decomposition
-        return cls(**{**decomposition.__dict__, "rows": decomposition.rotated(features)})
+        return decomposition.with_rows(features) if with_rows else decomposition
+
+    def with_rows(self, features: np.ndarray) -> Decomposition:
+        """The same with the rotated rows of the frame's features (n, p)."""
+        return replace(self, rows=self.rotated(features))
+
+    def without_rows(self) -> Decomposition:
+        """The same without them: a small part of its memory. `with_rows` gives the same bits back."""
+        return replace(self, rows=None)
 
     @property
     def n_rows(self) -> int:
@@ -162,9 +168,7 @@ class Decomposition:
         """From `to_arrays`; with the frame's features the rotated rows are made again."""
         names = ("mean", "scale", "weights", "vectors", "values")
         decomposition = cls(**{name: np.asarray(arrays[name]) for name in names}, rows=None)
-        if features is None:
-            return decomposition
-        return cls(**{**decomposition.__dict__, "rows": decomposition.rotated(features)})
+        return decomposition if features is None else decomposition.with_rows(features)
 
 
 def _checked_weights(features: np.ndarray, weights: np.ndarray | None) -> np.ndarray:

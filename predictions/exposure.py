@@ -1,12 +1,9 @@
-"""Who looks at a run's map sees scores of the project's units, and may not review those afterwards (DESIGN 5a)."""
+"""Who looks at a run's map sees scores of the project's places, and may review no unit there afterwards (DESIGN 5a)."""
 
-from django.core.cache import cache
 from django.db.models import Exists, OuterRef, QuerySet
 
 from labels import access
 from labels.models import Assignment, Audit, Exposure, Project, SampleUnit
-
-KEPT_S = 8
 
 
 def would_lose(user, project: Project) -> int:
@@ -17,7 +14,7 @@ def would_lose(user, project: Project) -> int:
     before scores are shown whatever this says.
     """
     audits = list(_begun(user, project).values_list("pk", flat=True))
-    if not audits:
+    if not audits or access.has_seen_scores(user, project):
         return 0
     waiting = Assignment.objects.filter(unit=OuterRef("pk")).exclude(state=Assignment.State.DONE)
     done = Assignment.objects.filter(unit=OuterRef("pk"), annotator=user, state=Assignment.State.DONE)
@@ -32,32 +29,11 @@ def _begun(user, project: Project) -> QuerySet[Audit]:
 
 
 def record(user, project: Project) -> None:
-    """Before scores are shown: remember that the person has seen those of every unit of the project."""
+    """Before scores are shown: remember that the person has seen those of every unit of the project, and of every place
+    that a unit may be drawn at later."""
     access.expose_project(user, project, Exposure.What.SCORE)
 
 
 def is_recorded(user, project: Project) -> bool:
-    """Whether the person may no longer review any unit of the project, as after `record`. Which unit is the newest may
-    be 8 seconds old, the time a tile may stay open after what it rests on has changed.
-
-    Of every unit, not of the newest alone: a person may have seen the reviews of that one, and no scores.
-    """
-    newest = cache.get_or_set(f"newest-unit-{project.pk}", lambda: _newest(project), KEPT_S)
-    if not newest:
-        return True
-    known = f"scores-seen-{project.pk}-{user.pk}-{newest}"  # stays true: exposures are never taken back
-    if not cache.get(known):
-        if _unseen(user, project).exists():
-            return False
-        cache.set(known, True)
-    return True
-
-
-def _unseen(user, project: Project) -> QuerySet[SampleUnit]:
-    seen = Exposure.objects.filter(unit=OuterRef("pk"), user=user)
-    return SampleUnit.objects.filter(~Exists(seen), audit__project=project)
-
-
-def _newest(project: Project) -> int:
-    newest = SampleUnit.objects.filter(audit__project=project).order_by("-pk").values_list("pk", flat=True).first()
-    return newest or 0
+    """Whether the person may no longer review any unit of the project, as after `record`."""
+    return access.has_seen_scores(user, project)

@@ -18,14 +18,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from numpy.typing import NDArray
 
-from labels import access, geo, jobs
-from labels.errors import BadInput, Conflict, NotAllowed
+from labels import geo, jobs
+from labels.errors import BadInput, NotAllowed
 from labels.imagery import rights
 from labels.imagery.chips import Chip, read_chips
 from labels.imagery.rights import Lack, Use
 from labels.models import ImagerySource, Job, Project, ReferenceArea
 from labels.models.areas import AreaKind
-from predictions import chunks, features_compiled, storage
+from predictions import chunks, feature_jobs, features_compiled, storage
 from predictions.chunks import Plan
 from predictions.features import RandomConvolutionalFeatures
 from predictions.importing import ask_import, free_slug, save_named  # noqa: F401  the other way to a feature set
@@ -88,17 +88,6 @@ def ask(
         )
         feature_set.save(update_fields=["job"])
     return feature_set
-
-
-def ask_again(feature_set: FeatureSet, *, by=None) -> Job:
-    """Go on with a set whose job failed or was stopped; what is done stays done. Conflict while one is under way."""
-    with transaction.atomic():
-        feature_set = FeatureSet.objects.select_for_update(of=("self",)).select_related("job").get(pk=feature_set.pk)
-        if feature_set.is_ready or feature_set.job is None or not feature_set.job.is_over:
-            raise Conflict(_("These features are ready, or on their way."))
-        feature_set.job = jobs.retry(feature_set.job, requested_by=by)
-        feature_set.save(update_fields=["job"])
-    return feature_set.job
 
 
 def unfinished(wanted: FeatureSet) -> FeatureSet | None:
@@ -217,30 +206,15 @@ def rings_of(area: ReferenceArea) -> list[NDArray[np.float64]]:
 @jobs.work(Job.Kind.FEATURIZE)
 def make(running: jobs.RunningJob) -> dict:
     """Plan, work on chunks beside whoever helps, put together. Parameters: `feature_set`, its uuid."""
-    feature_set = _feature_set_of(running)
+    feature_set = feature_jobs.set_of(running)
     if not feature_set.is_ready:
         check_rights(feature_set.source, feature_set.options.get("purpose", ""))
         plan = _plan(running, feature_set)
         _work(running, feature_set, plan)
         _assemble(running, feature_set, plan)
     chunks.discard_files(feature_set)
+    feature_jobs.clear_left()
     return {"feature_set": feature_set.slug, "n_cells": feature_set.n_cells, "sentence": _said(feature_set)}
-
-
-def _feature_set_of(running: jobs.RunningJob) -> FeatureSet:
-    job = running.job
-    if job.requested_by and not access.can(job.requested_by, "make_features", job.project):
-        raise NotAllowed(_("You may no longer make features in this project."))
-    sets = FeatureSet.objects.select_related("source__project", "area", "job")
-    feature_set = sets.filter(project=job.project, uuid=running.parameters["feature_set"]).first()
-    if feature_set is None:
-        raise BadInput(_("This feature set is gone."))
-    before = feature_set.job
-    if before is not None and before.pk != job.pk and not before.is_over:
-        raise Conflict(_("Another job is making these features."))
-    feature_set.job = job  # a retried one is a job of its own
-    feature_set.save(update_fields=["job"])
-    return feature_set
 
 
 def _said(feature_set: FeatureSet) -> str:

@@ -19,6 +19,8 @@ from predictions.leave_out import Buffers
 Report = Callable[[int, int], None]
 # Room for what makes a fit of new labels quick, of each set of weights.
 KEEP_BYTES = 512 * 1024**2
+# Up to here the rotated rows of all sets of weights stay in memory; beyond it, those of one at a time.
+ROWS_BYTES = 1024**3
 
 
 class Keeper(Protocol):
@@ -32,6 +34,9 @@ class Keeper(Protocol):
 @dataclass
 class Heads:
     """RidgePath for several heads; those whose cells and weights are the same share one decomposition.
+
+    Of a large frame the rotated rows (n x (1 + r) float64) of one decomposition are held at a time; those of another
+    are made again of the features when they are asked for, to the same bits.
 
     Parameters
     ----------
@@ -54,6 +59,8 @@ class Heads:
     keeper: Keeper | None = None
     models: list[RidgePath] = field(default_factory=list)
     columns: list[np.ndarray] = field(default_factory=list)
+    # The features, kept where rows are made again of them.
+    _features: np.ndarray | None = field(default=None, init=False, repr=False)
 
     def fit(
         self,
@@ -68,7 +75,9 @@ class Heads:
     ) -> Heads:
         """X (n, p); blocks (n,); y, weights, judged and its weights of (n, heads), as for `RidgePath.fit`."""
         self.models, self.columns = [], _same_columns(weights)
+        self._features = X if len(self.columns) * _rows_bytes(X) > ROWS_BYTES else None
         for columns in self.columns:
+            self._make_room()
             own = weights[:, columns[0]]
             kept = self.keeper.load(own) if self.keeper else None
             room = KEEP_BYTES if self.keeper else 0
@@ -87,6 +96,8 @@ class Heads:
                 )
             if self.keeper and kept is None:
                 self.keeper.save(own, model.kept())
+            if self.models:  # only labels of the first head are ever changed: see `relabelled`
+                model.leave_out_.operators = {}
             self.models.append(model)
         self.out_of_block = self._gathered([model.choice_.scores for model in self.models])
         self.coefficients = self._gathered([model.coefficients_ for model in self.models])
@@ -99,11 +110,15 @@ class Heads:
 
     def out_of_group(self, groups: np.ndarray, buffers: Buffers) -> np.ndarray:
         """(n, heads): the scorer of predictions.validation."""
-        return self._gathered([model.out_of_group(groups, buffers) for model in self.models])
+        parts: list = [None] * len(self.models)
+        # Whichever has its rows at hand comes first, so that each call makes rows again once less.
+        for number in sorted(range(len(parts)), key=lambda number: not self.models[number].has_rows):
+            parts[number] = self._with_rows(number).out_of_group(groups, buffers)
+        return self._gathered(parts)
 
     def relabelled(self, labels: np.ndarray) -> np.ndarray:
         """(n, m) out-of-block scores of the same model and cells fitted to other labels (n, m) of the first head."""
-        first = self.models[0]
+        first = self._with_rows(0)
         other = RidgePath(first.choice_.penalties, self.criterion, n_extensions=0)
         other.decomposition_, other.leave_out_ = first.decomposition_, first.leave_out_
         with warnings.catch_warnings():
@@ -127,6 +142,18 @@ class Heads:
             "at_edge": bool(choice.at_edge[column]),
             "criterion": choice.criterion[column],
         }
+
+    def _with_rows(self, number: int) -> RidgePath:
+        model = self.models[number]
+        if not model.has_rows:
+            self._make_room()
+            model.take_rows_up(self._features)
+        return model
+
+    def _make_room(self) -> None:
+        if self._features is not None:
+            for model in self.models:
+                model.let_rows_go()
 
     def _model_of(self, head: int) -> tuple[RidgePath, int]:
         for model, columns in zip(self.models, self.columns, strict=True):
@@ -165,6 +192,12 @@ class Chances:
         calibration = Calibration.fit(scores[rows], y[rows], weights)
         held_out = cross_calibrated(scores[rows], y[rows], weights, blocks[rows], rule=calibration.method)
         return cls(calibration, rows, weights, held_out, **about)
+
+
+def _rows_bytes(X: np.ndarray) -> int:
+    """Of the rotated rows of one decomposition, at most."""
+    n, p = X.shape
+    return n * (1 + min(n, p)) * 8
 
 
 def _same_columns(weights: np.ndarray) -> list[np.ndarray]:

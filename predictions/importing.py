@@ -13,13 +13,13 @@ from django.utils.text import slugify
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from labels import access, jobs
-from labels.errors import BadInput, Conflict, NotAllowed
+from labels import jobs
+from labels.errors import BadInput
 from labels.geo import BBox
 from labels.models import Job, Project, ReferenceArea
 from labels.models.areas import AreaKind
 from labels.whole_file import whole_file
-from predictions import feature_files, storage
+from predictions import feature_files, feature_jobs, storage
 from predictions.models import FeatureSet
 from predictions.storage import Streamed
 
@@ -111,7 +111,7 @@ def _discard_forgotten() -> None:
 @jobs.work(Job.Kind.IMPORT_FEATURES)
 def read(running: jobs.RunningJob) -> dict:
     """Parameters: `feature_set`, its uuid, and `path` where the file was not sent by a browser."""
-    feature_set = _feature_set_of(running)
+    feature_set = feature_jobs.set_of(running)
     if not feature_set.is_ready:
         running.begin(_("reading the file"))
         path = Path(running.parameters.get("path") or feature_set.folder / UPLOAD)
@@ -125,23 +125,6 @@ def read(running: jobs.RunningJob) -> dict:
             _publish(running, feature_set, table)
     (feature_set.folder / UPLOAD).unlink(missing_ok=True)
     return {"feature_set": feature_set.slug, "n_cells": feature_set.n_cells, "sentence": _said(feature_set)}
-
-
-def _feature_set_of(running: jobs.RunningJob) -> FeatureSet:
-    job = running.job
-    if job.requested_by and not access.can(job.requested_by, "make_features", job.project):
-        raise NotAllowed(_("You may no longer make features in this project."))
-    with transaction.atomic():
-        sets = FeatureSet.objects.select_for_update(of=("self",)).select_related("job")
-        found = sets.filter(project=job.project, uuid=running.parameters["feature_set"]).first()
-        if found is None:
-            raise BadInput(_("This feature set is gone."))
-        before = found.job
-        if before is not None and before.pk != job.pk and not before.is_over:
-            raise Conflict(_("Another job is making these features."))
-        found.job = job  # a retried one is a job of its own
-        found.save(update_fields=["job"])
-    return found
 
 
 def _extent_of(project: Project) -> BBox | None:

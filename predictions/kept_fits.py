@@ -15,6 +15,7 @@ from predictions import storage
 from predictions.classifier import Kept
 from predictions.run_files import code_version
 from predictions.run_inputs import Material
+from predictions.storage import Streamed
 from predictions.validation import Problem
 
 FOLDER = "fits"
@@ -44,7 +45,11 @@ class KeptFits:
 
     def save(self, weights: np.ndarray, kept: Kept) -> None:
         penalties = sorted(kept.operators)
-        operators = np.stack([kept.operators[each] for each in penalties]) if penalties else np.zeros((0, 0))
+        size = len(kept.operators[penalties[0]]) if penalties else 0
+        # One after the other: all of them at once would be in memory twice.
+        operators = Streamed(
+            np.dtype(np.float64), (len(penalties), size), (kept.operators[each][None] for each in penalties)
+        )
         # It only saves time: a full disk must not end the run here.
         with suppress(DiskFull):
             storage.write_arrays(

@@ -1,4 +1,4 @@
-"""Why a figure of a run is not given: keys kept in the figures, and the sentence a page says for each."""
+"""Why a figure of a run is not given, or a rule starts no run: keys that are kept, and the sentence for each."""
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -22,6 +22,11 @@ SENTENCES: dict[str, Promise] = {
     "nothing_above": _("No judged cell scores as high."),
     "nothing_to_train": _("Nothing was left to learn from."),
     "not_computed": _("This was not computed in this run."),
+    # Of a retraining rule that can start nothing any more.
+    "rule_owner": _("Who set the rule may no longer start runs in this project."),
+    "rule_features": _("The features it trains on are no longer there."),
+    "rule_rights": _("The imagery behind its features may no longer be used to train models."),
+    "rule_refused": _("The last run that it asked for was refused."),
 }
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import inf
 
 from labels.charts import Axis, axis_to, percent
 from predictions.run_quantities import Quantity
@@ -63,6 +64,9 @@ def _row(axis: Axis, rung: Rung) -> LadderRow:
     return LadderRow(rung, mark(axis, rung.skill.ap), **places)
 
 
+LEAST_APART = 0.09  # of points' scores, for an n to be written between them
+
+
 @dataclass(frozen=True)
 class Point:
     """A bin of scores: right is a higher score, up a larger share with a mine."""
@@ -73,9 +77,12 @@ class Point:
     high: str
     share: Quantity
     mean_score: float
+    is_crowded: bool  # its n would lie over the next point: the table below has it
 
 
 def reliability_points(reliability: Reliability) -> list[Point]:
+    bins = [each for each in reliability.bins if each.share.is_defined]
+    beyond = [each.mean_score for each in bins[1:]] + [inf] * bool(bins)
     return [
         Point(
             percent(each.mean_score),
@@ -84,9 +91,9 @@ def reliability_points(reliability: Reliability) -> list[Point]:
             percent(1 - (each.share.high if each.share.has_interval else each.share.value)),
             each.share,
             each.mean_score,
+            next_score - each.mean_score < LEAST_APART,
         )
-        for each in reliability.bins
-        if each.share.is_defined
+        for each, next_score in zip(bins, beyond, strict=True)
     ]
 
 

@@ -131,9 +131,7 @@ class RunReport:
 
     def __init__(self, run: TrainingRun, known: Origins = MappingProxyType({})):
         self.run, self.figures = run, run.figures
-        blocks = self.figures.get("blocks", {})
-        rungs = [_rung(stored, blocks, known) for stored in self.figures.get("ladder", [])]
-        self.ladder: list[Rung] = sorted(rungs, key=_order)
+        self.ladder = _ladder(self.figures.get("ladder", []), self.figures.get("blocks", {}), known)
         self.quoted: Rung | None = quoted(self.ladder)
         self.gain = _gain(self.figures.get("gain", {}))
         self.reliability = _reliability(self.figures.get("reliability", {}))
@@ -182,6 +180,15 @@ def quoted(ladder: list[Rung]) -> Rung | None:
     return next((rung for rung in own if rung.is_defined and not rung.is_small), None)
 
 
+def best_of(stored: Iterable[Mapping], blocks: Mapping) -> Rung | None:
+    """`quoted` of a ladder as figures hold it; of the metrics it needs average precision alone."""
+    return quoted(_ladder(stored, blocks))
+
+
+def _ladder(stored: Iterable[Mapping], blocks: Mapping, known: Origins = MappingProxyType({})) -> list[Rung]:
+    return sorted((_rung(each, blocks, known) for each in stored), key=_order)
+
+
 def _order(rung: Rung) -> tuple:
     return rung.is_optimistic, ORDER.get(rung.key, 5)
 
@@ -195,7 +202,7 @@ def paired(pairs: Iterable, known: Origins = MappingProxyType({})) -> list[tuple
 
 
 def headline(run: TrainingRun) -> Rung | None:
-    """The answer to quote of a run, for lists; None while it is not done or where there is none."""
+    """The answer to quote of a run; None while it is not done or where there is none."""
     return RunReport(run).quoted if run.is_done else None
 
 

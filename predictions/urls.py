@@ -36,6 +36,11 @@ urlpatterns = [
         feature_sets.feature_set_retry,
         name="feature_set_retry",
     ),
+    path(
+        "p/<slug:project>/features/<slug:feature_set>/delete/",
+        feature_sets.feature_set_delete,
+        name="feature_set_delete",
+    ),
     # the map of a run
     path("p/<slug:project>/runs/<int:run>/tiles/<int:z>/<int:x>/<int:y>", maps.run_tile, name="run_tile"),
     path(

@@ -7,6 +7,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
+from labels import access
 from labels.imagery import remaining
 from labels.models import Assignment, Audit, Exposure, SampleUnit
 from labels.models.audits import Queue
@@ -20,10 +21,10 @@ def hand_out(audit: Audit, annotator, *, n: int = 1, queue: str = Queue.SAMPLE) 
     """Lease up to `n` units to the annotator, the ones already held first.
 
     Units whose reviews the annotator has seen are left out, and so are retired ones, those whose imagery may no longer
-    be judged from (held ones too: their leases run out) and grid cells: the review page shows records only.
-    Two callers never get one Assignment (SKIP LOCKED).
+    be judged from (held ones too: their leases run out) and grid cells: the review page shows records only. Who has
+    seen scores of the project gets none at all. Two callers never get one Assignment (SKIP LOCKED).
     """
-    if audit.closed_at or audit.is_of_cells:
+    if audit.closed_at or audit.is_of_cells or access.has_seen_scores(annotator, audit.project):
         return []
     one_at_a_time("hand_out", annotator.pk)
     until = timezone.now() + timedelta(seconds=settings.LEASE_S)
@@ -50,7 +51,7 @@ def hand_out(audit: Audit, annotator, *, n: int = 1, queue: str = Queue.SAMPLE) 
 def n_without_imagery(audit: Audit, annotator, *, queue: str = Queue.SAMPLE) -> int:
     """Units that wait for this person until imagery of them may be judged from again; counted up to a thousand."""
     lost = None if audit.closed_at or audit.is_of_cells else remaining.lost(audit.project)
-    if lost is None:
+    if lost is None or access.has_seen_scores(annotator, audit.project):
         return 0
     mine = Assignment.objects.filter(audit=audit, queue=queue, annotator=annotator, unit__retired_at__isnull=True)
     held = mine.exclude(state=Assignment.State.DONE).filter(lost).values("unit")
@@ -100,4 +101,4 @@ def keep_lease(unit: SampleUnit, annotator) -> bool:
     mine = Assignment.objects.filter(
         ~_seen_by(annotator), unit=unit, annotator=annotator, state=Assignment.State.LEASED
     )
-    return bool(mine.update(leased_until=until))
+    return not access.has_seen_scores(annotator, unit.audit.project) and bool(mine.update(leased_until=until))

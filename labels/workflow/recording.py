@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from labels import rules
+from labels import access, rules
 from labels.errors import BadInput, Conflict, NotAllowed
 from labels.models import (
     Assignment,
@@ -71,7 +71,7 @@ def _check_unexposed(unit: SampleUnit, annotator) -> None:
     exposure = Exposure.objects.filter(unit=unit, user=annotator).first()
     if exposure and exposure.what == Exposure.What.GOLD:
         raise AlreadyExposed(_("You gave the gold answer of this unit, so you may not review it."))
-    if exposure and exposure.what == Exposure.What.SCORE:
+    if access.has_seen_scores(annotator, unit.audit.project):
         raise AlreadyExposed(_("You have seen the scores of a training run here, so you may not review this unit."))
     if exposure:
         raise AlreadyExposed(_("You have seen other people's reviews of this unit, so you may not review it."))

@@ -24,6 +24,8 @@ def run_card(request: HttpRequest, project: Project, run: int) -> HttpResponse:
         "features": found.feature_set,
         "left_out": named_sources(project, report.left_out),
         "figures": found.figures,
+        # What is said in words below is no option to read as code.
+        "options": {name: value for name, value in found.options.items() if name != "error_rates_from"},
         "rights": _rights(found.feature_set.source),
     }
     return render(request, "predictions/run_card.html", context)

@@ -3,8 +3,10 @@
 from datetime import date
 
 from django import forms
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -14,7 +16,7 @@ from labels.imagery import rights
 from labels.imagery.rights import Use
 from labels.models import ImagerySource, Project, ReferenceArea, Scene
 from labels.views.doors import in_project, said
-from predictions import feature_costs, featurizing
+from predictions import feature_costs, feature_jobs, featurizing
 from predictions.asking_again import ask_again
 
 N_DATES = 60  # dates of one source to choose from, the newest
@@ -44,7 +46,7 @@ def feature_sets(request: HttpRequest, project: Project) -> HttpResponse:
 def feature_set(request: HttpRequest, project: Project, feature_set: str) -> HttpResponse:
     found = get_object_or_404(sets_of(project), slug=feature_set)
     template = "predictions/_feature_set.html" if request.htmx else "predictions/feature_set.html"
-    return render(request, template, {"features": found, "job": found.job, "runs": found.runs.all()[:20]})
+    return render(request, template, {"features": found, "job": found.job, "runs": found.runs.defer("figures")[:20]})
 
 
 @require_POST
@@ -66,6 +68,22 @@ def feature_set_retry(request: HttpRequest, project: Project, feature_set: str) 
     except LabelsError as error:
         return said(request, error, "predictions:feature_set", project.slug, found.slug)
     return redirect("predictions:feature_set", project.slug, found.slug)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@in_project("make_features")
+def feature_set_delete(request: HttpRequest, project: Project, feature_set: str) -> HttpResponse:
+    """What would go, or why it stays; by POST it goes."""
+    found = get_object_or_404(sets_of(project), slug=feature_set)
+    if request.method != "POST":
+        context = {"features": found, "why_kept": feature_jobs.why_kept(found)}
+        return render(request, "predictions/feature_set_delete.html", context)
+    try:
+        feature_jobs.delete(found, by=request.user)
+    except LabelsError as error:
+        return said(request, error, "predictions:feature_set", project.slug, found.slug)
+    messages.success(request, gettext("The features %(name)s are deleted.") % {"name": found.name})
+    return redirect("predictions:feature_sets", project.slug)
 
 
 class MakeForm(forms.Form):

@@ -49,7 +49,7 @@ def retraining_rule(request: HttpRequest, project: Project) -> HttpResponse:
             return redirect("predictions:retraining_rule", project.slug)
     context = {"form": form, "rule": rule, "has_features": form.fields["feature_set"].queryset.exists()}
     if rule and rule.is_on:
-        context["n_new"] = rules.n_new_labels(rule)
+        context |= {"n_new": rules.n_new_labels(rule), "stopped": rules.said_of(rule)}
     return render(request, "predictions/retraining_rule.html", context)
 
 

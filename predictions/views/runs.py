@@ -8,13 +8,11 @@ from labels import jobs
 from labels.errors import LabelsError
 from labels.models import Project
 from labels.views.doors import in_project, said
-from predictions import map_panel, readiness, run_charts, run_report, totals_table, training
+from predictions import map_panel, readiness, rules, run_charts, run_list, run_report, totals_table, training
 from predictions.asking_again import ask_again
-from predictions.models import TrainingRun
+from predictions.models import RetrainingRule, TrainingRun
 from predictions.origins import origins_on
 from predictions.views.scores_seen import warned_of_scores
-
-N_LISTED = 200
 
 
 def runs_of(project: Project):
@@ -25,15 +23,17 @@ def runs_of(project: Project):
 @in_project("view_run")
 def runs(request: HttpRequest, project: Project) -> HttpResponse:
     """The page, or for htmx only the table. No scores of places in it."""
-    found = list(runs_of(project)[:N_LISTED])
+    page = run_list.page_of(project, request.GET.get("page"))
     context = {
-        "runs": [{"run": run, "quoted": run_report.headline(run)} for run in found],
-        "running": any(run.job and not run.job.is_over for run in found),
-        "n_done": sum(run.is_done for run in found),
+        "page": page,
+        "runs": page.object_list,
+        "running": any(each.is_under_way for each in page.object_list),
+        "n_done": sum(each.run.is_done for each in page.object_list),
     }
     if request.htmx:
         return render(request, "predictions/_runs.html", context)
-    if not any(run.is_done for run in found):
+    context["rule_stopped"] = rules.said_of(RetrainingRule.objects.filter(project=project).first())
+    if not page.object_list:
         context["needs"] = readiness.needs(project)
         context["is_ready"] = all(need.is_met for need in context["needs"])
     return render(request, "predictions/runs.html", context)

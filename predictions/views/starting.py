@@ -1,8 +1,12 @@
 """Starting a run: which labels and features, what it would use and leave out."""
 
+from datetime import date
+
 from django import forms
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.formats import date_format
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods
 
@@ -26,13 +30,34 @@ class ReleaseField(forms.ModelChoiceField):
 
 
 class FeaturesField(forms.ModelChoiceField):
+    """Feature sets by what a run on them would map: which area, from pictures of when, how many cells."""
+
     def label_from_instance(self, feature_set: FeatureSet) -> str:
-        area = feature_set.area.name if feature_set.area else _("the whole country")
-        return _("%(name)s: %(area)s, %(n)s cells") % {
+        return _("%(name)s: %(area)s, %(date)s, %(n)s cells") % {
             "name": feature_set.name,
-            "area": area,
+            "area": area_of(feature_set),
+            "date": date_of(feature_set),
             "n": number(feature_set.n_cells or 0),
         }
+
+
+def area_of(feature_set: FeatureSet) -> str:
+    if feature_set.area:
+        return feature_set.area.name
+    return gettext("the whole country") if feature_set.source_id else gettext("the cells of its file")
+
+
+def date_of(feature_set: FeatureSet) -> str:
+    """Of its pictures; of a file, which says nothing of them, when it was imported."""
+    if not feature_set.source_id:
+        return gettext("imported %(day)s") % {"day": date_format(feature_set.asked_at, "DATE_FORMAT")}
+    if feature_set.image_date == "unknown":
+        return gettext("pictures of an unknown date")
+    if not feature_set.image_date:
+        return gettext("newest pictures of each place")
+    return gettext("pictures of %(day)s") % {
+        "day": date_format(date.fromisoformat(feature_set.image_date), "DATE_FORMAT")
+    }
 
 
 class StartForm(forms.Form):

@@ -115,6 +115,7 @@ ROUTES = {
     "predictions:feature_set": ("view_run", "GET"),
     "predictions:feature_set_cancel": ("make_features", "POST"),
     "predictions:feature_set_retry": ("make_features", "POST"),
+    "predictions:feature_set_delete": ("make_features", "GET"),
     "labels:people": ("manage_people", "GET"),
     "labels:invite": ("manage_people", "POST"),
     "labels:membership": ("manage_people", "POST"),

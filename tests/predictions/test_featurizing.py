@@ -15,7 +15,7 @@ from labels import jobs, whole_file
 from labels.errors import BadInput, NotAllowed
 from labels.imagery.chips import read_chip
 from labels.models import ImagerySource, Job, Membership
-from predictions import chunks, featurizing, storage
+from predictions import chunks, feature_jobs, featurizing, storage
 from predictions.models import FeatureChunk, FeatureSet
 from predictions.tasks import help_with_features
 from tests.factories import make_project, make_source
@@ -344,8 +344,27 @@ def test_a_worker_that_was_given_up_on_marks_nothing(source):
     assert quick.pk == slow.pk and quick.token == slow.token + 1
     assert not chunks.compute(slow, feature_set, plan, lambda n: None)
     assert FeatureChunk.objects.get(pk=slow.pk).sha256 == ""
+    assert not chunks.path_of(slow, feature_set).exists()
     assert chunks.compute(quick, feature_set, plan, lambda n: None)
     assert FeatureChunk.objects.get(pk=slow.pk).sha256
+
+
+def test_a_helper_slower_than_all_others_leaves_no_file_behind(source, admin):
+    """Its set was put together meanwhile; or was deleted, folder and all."""
+    feature_set = ask(source)
+    running = jobs.RunningJob(jobs.take(feature_set.job_id))
+    plan = featurizing._plan(running, feature_set)
+    slow = [chunks.take(feature_set) for _ in range(2)]
+    feature_set.chunks.update(leased_until=timezone.now() - timedelta(seconds=1))
+    featurizing._work(running, feature_set, plan)
+    featurizing._assemble(running, feature_set, plan)
+    chunks.discard_files(feature_set)
+    assert not chunks.compute(slow[0], feature_set, plan, lambda n: None)
+    assert sorted(path.name for path in feature_set.folder.iterdir()) == [storage.FEATURES, chunks.FILTERS, chunks.PLAN]
+    jobs.give_up(running.job, "Killed.")
+    feature_jobs.delete(feature_set, by=admin)
+    assert not chunks.compute(slow[1], feature_set, plan, lambda n: None)
+    assert not feature_set.folder.exists()
 
 
 def test_two_workers_never_take_one_chunk(source):

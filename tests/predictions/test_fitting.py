@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from predictions import fitting
 from predictions.blocks import block_buffers, spatial_blocks
 from predictions.classifier import Kept, RidgePath
+from predictions.decomposition import Decomposition
 from predictions.fitting import Chances, Heads
 from predictions.run_inputs import judging_weights
 from tests.predictions import worlds
@@ -85,6 +87,37 @@ def test_what_is_kept_changes_no_bit():
     assert np.array_equal(again.out_of_block, fresh.out_of_block)
     assert np.array_equal(again.coefficients, fresh.coefficients)
     assert not np.array_equal(again.out_of_block, first.out_of_block)
+
+
+def test_rows_of_one_decomposition_at_a_time_are_held_and_no_bit_changes(monkeypatch):
+    X, y, weights, rest = inputs()
+    weights[:20, 0] = 0
+    groups, empty = np.arange(len(X)) % 3, [np.zeros(0, dtype=int)] * 3
+    others = np.random.default_rng(1).permutation(y[:, :1])
+
+    def told(heads):
+        steps = [heads.out_of_block, heads.coefficients, heads.out_of_group(groups, empty), heads.relabelled(others)]
+        steps.append(heads.out_of_group(groups[::-1], empty))
+        return steps
+
+    roomy = Heads().fit(X, y, weights, **rest)
+    n_rotated, rotated = [], Decomposition.rotated
+    monkeypatch.setattr(Decomposition, "rotated", lambda self, X: (n_rotated.append(held(tight)), rotated(self, X))[1])
+    monkeypatch.setattr(fitting, "ROWS_BYTES", 0)
+
+    def held(heads):
+        return sum(model.has_rows for model in heads.models)
+
+    tight = Heads()
+    tight.fit(X, y, weights, **rest)
+    assert held(roomy) == 2 and held(tight) == 1
+    assert all(map(np.array_equal, told(tight), told(roomy)))
+    assert held(tight) == 1
+    assert n_rotated == [0] * 4  # nothing else is held while rows are made: of two fits, then twice of the other one
+    assert [bool(model.leave_out_.operators) for model in Heads(keeper=Memory()).fit(X, y, weights, **rest).models] == [
+        True,
+        False,
+    ]
 
 
 def test_other_labels_of_the_first_head_are_judged_by_the_same_model():

@@ -8,8 +8,8 @@ from django.db import connection
 from django.utils import timezone
 
 from labels.errors import BadInput, NotAllowed
-from labels.models import Job
-from predictions import rules
+from labels.models import ImagerySource, Job
+from predictions import rules, storage
 from predictions.models import FeatureSet, TrainingRun
 from tests.factories import make_project, make_source
 from tests.labelled import judge, make_audit, make_unit
@@ -18,9 +18,12 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def ready(project, **fields) -> FeatureSet:
-    return FeatureSet.objects.create(
+    made = FeatureSet.objects.create(
         project=project, slug="f", name="F", source=make_source(project), content_sha256="0" * 64, n_cells=1, **fields
     )
+    made.folder.mkdir(parents=True)
+    (made.folder / storage.FEATURES).touch()
+    return made
 
 
 def label(project, n: int) -> None:
@@ -97,8 +100,7 @@ def test_two_beats_at_once_start_one_run(project, rule):
 
 
 def test_a_rule_that_cannot_be_followed_stops_no_other(project, rule, lead):
-    rule.feature_set.source.may_train = False
-    rule.feature_set.source.save()
+    ImagerySource.objects.filter(pk=rule.feature_set.source_id).update(may_train=False)
     label(project, 3)
     other = make_project()
     rules.set_rule(other, feature_set=ready(other), every_n_labels=1)

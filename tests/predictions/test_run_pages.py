@@ -1,6 +1,8 @@
 """Pages of training runs and feature sets: what they say, what they refuse, who is warned."""
 
+import json
 import re
+from datetime import UTC, datetime
 
 import pytest
 from django.urls import reverse
@@ -8,8 +10,10 @@ from django.utils import timezone
 
 from labels import workflow
 from labels.models import Exposure, Job
-from predictions import exposure
+from predictions import exposure, run_charts, run_list, run_report
 from predictions.models import FeatureSet, RetrainingRule, TrainingRun
+from predictions.run_quantities import Quantity
+from predictions.views import starting
 from tests.factories import make_area, make_record, make_register, make_source, square
 from tests.labels.test_record_review import given
 from tests.predictions.figures import figures_without_a_sample, figures_without_gain, quantity
@@ -63,8 +67,36 @@ def test_the_list_asks_no_more_of_many_runs_than_of_one(as_lead, project, lead, 
     for _ in range(5):
         make_run(project, by=lead, feature_set=features)
     address = reverse("predictions:runs", args=[project.slug])
-    with django_assert_num_queries(5):
-        as_lead.get(address)
+    with django_assert_num_queries(7):
+        answer = as_lead.get(address)
+    assert len(answer.context["runs"]) == 5
+    with django_assert_num_queries(6):
+        as_lead.get(address, headers={"HX-Request": "true"})
+
+
+def test_the_list_fetches_of_the_figures_what_it_shows(as_lead, project, lead):
+    run = make_run(project, by=lead)
+    [listed] = as_lead.get(reverse("predictions:runs", args=[project.slug])).context["runs"]
+    assert {"figures", "options"} <= listed.run.get_deferred_fields()
+    assert listed.quoted.skill.ap == run_report.headline(run).skill.ap
+    assert (listed.quoted.how, listed.n_labelled) == (run_report.headline(run).how, run.figures["n_labelled"])
+    fetched = [listed.run.ladder, listed.run.blocks, listed.run.n_labelled]
+    assert len(json.dumps(fetched)) < len(json.dumps(run.figures)) / 5
+
+
+def test_the_list_comes_in_pages_and_is_asked_again_only_while_something_is_under_way(as_lead, project, monkeypatch):
+    monkeypatch.setattr(run_list, "N_LISTED", 2)
+    features = make_feature_set(project)
+    make_run(project, feature_set=features)
+    make_run(project, feature_set=features, is_done=False, state=Job.State.FAILED)
+    for state in (Job.State.RUNNING, Job.State.CANCELLED):
+        make_run(project, feature_set=features, is_done=False, state=state)
+    address = reverse("predictions:runs", args=[project.slug])
+    first, second = (as_lead.get(f"{address}?page={n}").content.decode() for n in (1, 2))
+    assert "Training run 4" in first and "Training run 3" in first and "Training run 2" not in first
+    assert f'hx-get="{address}?page=1" hx-trigger="every 2s"' in first and "Page 1 of 2" in first
+    assert "Training run 1" in second and "hx-trigger" not in second
+    assert "Training run 4" not in as_lead.get(f"{address}?page=2", headers={"HX-Request": "true"}).content.decode()
 
 
 # ---- one run ----
@@ -106,6 +138,14 @@ def test_groups_of_cells_go_by_their_words(as_lead, project):
     text = page(as_lead, "run", project, make_run(project).number)
     assert "under 0.25 ha" in text and "0 to 2 km" in text
     assert "under_025" not in text and "under_2_km" not in text
+
+
+def test_where_points_of_the_reliability_drawing_crowd_their_n_stands_in_the_table_alone():
+    share = Quantity(0.1, 0.05, 0.2, 30)
+    bins = [run_report.Bin(score, share) for score in (0.01, 0.03, 0.3, 0.98)]
+    nothing = Quantity.of(None)
+    points = run_charts.reliability_points(run_report.Reliability(bins, nothing, nothing, None, ""))
+    assert [point.is_crowded for point in points] == [True, False, False, False]
 
 
 def test_a_gain_whose_interval_holds_zero_is_no_gain(as_lead, project):
@@ -278,6 +318,22 @@ def test_a_run_cannot_be_started_without_features(as_lead, project):
     text = page(as_lead, "run_new", project)
     assert "A run needs labels to learn from" in text
     assert "Start the run" not in text
+
+
+def test_each_feature_set_says_which_area_would_be_mapped_and_of_when_it_is(project):
+    area = make_area(project, square(-10.8, 6.3, 0.1), name="Kessou")
+    told = {
+        "Kessou, pictures of 14 Jan 2024, 110,205 cells": {"area": area},
+        "the whole country, newest pictures of each place, 110,205 cells": {"image_date": ""},
+        "the whole country, pictures of an unknown date, 110,205 cells": {"image_date": "unknown"},
+    }
+    for words, fields in told.items():
+        made = make_feature_set(project, name="Orbita", **fields)
+        assert starting.FeaturesField(None).label_from_instance(made) == f"Orbita: {words}"
+    made.source, made.asked_at = None, datetime(2025, 3, 2, 12, tzinfo=UTC)
+    assert starting.FeaturesField(None).label_from_instance(made) == (
+        "Orbita: the cells of its file, imported 2 Mar 2025, 110,205 cells"
+    )
 
 
 def test_the_rule_wants_features(as_lead, project):

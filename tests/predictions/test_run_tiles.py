@@ -117,12 +117,14 @@ def test_a_difference_says_how_far_each_cell_moved(project):
 
 
 def test_a_lead_gets_it_privately(run, lead, client_of):
+    exposure.record(lead, run.project)
     answer = client_of(lead).get(address(run))
     assert answer.status_code == 200 and answer["Content-Type"] == "image/png"
     assert answer["Cache-Control"] == "private, no-cache" and "Cookie" in answer["Vary"]
 
 
 def test_what_a_browser_has_is_not_sent_again(run, lead, client_of):
+    exposure.record(lead, run.project)
     browser = client_of(lead)
     first = browser.get(address(run))
     again = browser.get(address(run), headers={"If-None-Match": first["ETag"]})
@@ -140,6 +142,7 @@ def test_others_do_not(run, annotator, adjudicator, stranger, client_of, client)
 
 
 def test_a_lost_role_closes_at_once(run, lead, client_of):
+    exposure.record(lead, run.project)
     browser = client_of(lead)
     etag = browser.get(address(run))["ETag"]
     Membership.objects.filter(user=lead).delete()
@@ -159,6 +162,7 @@ def test_a_tile_there_is_not_is_not_found(run, lead, client_of, z, x, y):
 
 
 def test_a_map_that_is_gone_is_said_to_be_missing(run, lead, client_of):
+    exposure.record(lead, run.project)
     (run.folder / mapping.MAP).unlink()
     answer = client_of(lead).get(address(run))
     assert answer.status_code == 404 and answer["X-Imagery"] == "missing"

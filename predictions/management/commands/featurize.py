@@ -19,6 +19,7 @@ from labels.errors import BadInput
 from labels.management.progress import printer
 from labels.models import ImagerySource, Job, Project
 from predictions import chunks, featurizing, importing
+from predictions.asking_again import ask_again
 from predictions.management.queued import QueuedCommand, area_named
 from predictions.models import FeatureSet
 
@@ -90,7 +91,7 @@ class Command(QueuedCommand):
         if job is not None and not job.is_over:
             return job
         if job is not None:
-            return featurizing.ask_again(feature_set)
+            return ask_again(feature_set, by=None)
         feature_set.job = jobs.ask(
             project=feature_set.project,
             kind=Job.Kind.FEATURIZE,
