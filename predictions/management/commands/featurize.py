@@ -18,6 +18,7 @@ from labels import jobs
 from labels.errors import BadInput
 from labels.management.progress import printer
 from labels.models import ImagerySource, Job, Project, ReferenceArea
+from labels.models.areas import AreaKind
 from predictions import chunks, featurizing, importing
 from predictions.management.queued import QueuedCommand
 from predictions.models import FeatureSet
@@ -178,6 +179,7 @@ class Command(QueuedCommand):
             return None
         found = list(
             ReferenceArea.objects.filter(layer__project=project, layer__retired_at__isnull=True, name=name)
+            .exclude(layer__kind=AreaKind.TERRAIN)  # a name of many polygons
             .select_related("layer")
             .order_by("layer__level", "pk")
         )
