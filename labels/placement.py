@@ -13,7 +13,11 @@ from labels.models import Project, Register, SiteRecord
 BATCH_RECORDS = 20_000
 LOCK = 7411  # advisory lock: two placements of one project take turns, batch by batch
 
-CURRENT_LAYERS = "SELECT id FROM labels_referencelayer WHERE project_id = %s AND retired_at IS NULL ORDER BY id"
+# Records are placed in all kinds of areas but terrain, which says something of grid cells alone and may be large.
+CURRENT_LAYERS = """
+SELECT id FROM labels_referencelayer
+WHERE project_id = %s AND retired_at IS NULL AND kind <> 'terrain' ORDER BY id
+"""
 
 # Areas cut into small parts answer "which area holds this point" quickly however long a province's border is; smaller
 # parts take longer to cut and pay for themselves where many points are asked about.

@@ -19,7 +19,7 @@ from labels.models import Release
 from labels.releases.making import read_snapshot
 from labels.releases.training import Trainable, trainable
 from labels.rules import CONFIDENCE_FOR_TRAINING
-from predictions import cell_facts, storage
+from predictions import cell_facts, cell_terrain, storage
 from predictions.cell_facts import Area
 from predictions.models import FeatureSet
 from predictions.storage import Features
@@ -63,7 +63,8 @@ class Frame:
     # (n,) place in `areas_of` of the top-level admin area that holds the centre; -1: none.
     areas: NDArray[np.int32]
     areas_of: list[Area]
-    # By name (region, mineral, formality, size, distance_to_commercial): (n,) place in `levels[name]`; -1: not known.
+    # By name (region, mineral, formality, size, terrain, distance_to_commercial): (n,) place in `levels[name]`; -1:
+    # not known, or a cell that nobody judged, of which the last two are not asked.
     strata: dict[str, NDArray[np.int32]]
     levels: dict[str, list[str]]
     # By STEPS, (n,): 1 or 0; `searched` is nan where nobody searched.
@@ -299,10 +300,12 @@ class _Making:
                 if place >= 0 and (level := of_units.get(row["unit"])):
                     named.setdefault(int(place), []).append(level)
             strata[name], levels[name] = self._numbered({at: _commonest(found) for at, found in named.items()})
+        terrain, levels["terrain"] = cell_terrain.terrain_of_cells(self.project, self.cells[judged])
         bands = cell_facts.bands_to_commercial(self.project, self.cells[judged])
-        strata["distance_to_commercial"] = np.full(self.n, -1, np.int32)
-        strata["distance_to_commercial"][judged] = bands
         levels["distance_to_commercial"] = list(cell_facts.DISTANCE_LEVELS)
+        for name, of_judged in (("terrain", terrain), ("distance_to_commercial", bands)):
+            strata[name] = np.full(self.n, -1, np.int32)
+            strata[name][judged] = of_judged
         return strata, levels
 
     def _numbered(self, found: dict[int, str]) -> tuple[NDArray[np.int32], list[str]]:

@@ -17,9 +17,9 @@ from predictions.run_inputs import Material
 MODEL = "model.npz"
 # What a run's bytes follow from, beside its inputs.
 CODE = (
-    "applicability", "baselines", "blocks", "bootstrap", "calibration", "cell_facts", "classifier", "curves",
-    "decomposition", "fitting", "gains", "judging", "labelling", "leave_out", "metrics", "penalty", "quantities",
-    "ranking", "run_files", "run_inputs", "storage", "strata", "training", "validation",
+    "applicability", "baselines", "blocks", "bootstrap", "calibration", "cell_facts", "cell_terrain", "classifier",
+    "curves", "decomposition", "fitting", "gains", "judging", "labelling", "leave_out", "metrics", "penalty",
+    "quantities", "ranking", "run_files", "run_inputs", "storage", "strata", "training", "validation",
 )  # fmt: skip
 
 

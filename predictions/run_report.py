@@ -161,6 +161,11 @@ class RunReport:
         return [(str(run_words.STRATA.get(by, by)), levels) for by, levels in groups.items()]
 
     @property
+    def has_terrain(self) -> bool:
+        """Whether any judged cell lay in a terrain layer."""
+        return any(stored["by"] == "terrain" for stored in self.figures.get("strata", []))
+
+    @property
     def left_out(self) -> list[dict]:
         """Labels and cells without the right to train, by source; the names are put in by the page."""
         return [

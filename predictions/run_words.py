@@ -41,7 +41,12 @@ DISTANCES = {
     "2_to_5_km": gettext_lazy("2 to 5 km"),
     "over_5_km": gettext_lazy("over 5 km"),
 }
-LEVELS = {"formality": dict(LegalStatus.choices), "size": dict(SizeClass.choices), "distance_to_commercial": DISTANCES}
+LEVELS = {
+    "formality": dict(LegalStatus.choices),
+    "size": dict(SizeClass.choices),
+    "terrain": {"other_terrain": gettext_lazy("all rarer terrain")},
+    "distance_to_commercial": DISTANCES,
+}
 STEPS = {
     "register": (gettext_lazy("Register as published"), gettext_lazy("every record a mine, at its point")),
     "rejected_dropped": (gettext_lazy("+ rejected records dropped"), gettext_lazy("records changed")),

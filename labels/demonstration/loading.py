@@ -20,6 +20,7 @@ from django.utils.text import slugify
 
 from labels import workflow
 from labels.demonstration import answers, loading_imagery, loading_work, registers
+from labels.demonstration.landforms import landforms
 from labels.demonstration.recipe import LOOKS, RECIPES, Recipe
 from labels.demonstration.terrain import feature_collection
 from labels.errors import BadInput
@@ -191,6 +192,7 @@ def _layers(recipe: Recipe) -> list[tuple]:
         ("Industrial mines", "commercial", 1, country.commercial_areas),
         ("Protected areas", "protected", 1, country.protected_areas),
         ("Permits", "permit", 1, country.permit_areas),
+        ("Terrain", "terrain", 1, landforms(country)),
     ]
 
 

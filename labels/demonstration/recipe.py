@@ -93,7 +93,7 @@ WANDARA = Recipe(
     n_records={"cadastre": 360, "survey": 120},
     n_reviewed={"cadastre": 130, "survey": 120},
     n_gold={"cadastre": 24, "survey": 8},
-    n_cells=120,
+    n_cells=340,  # why so many: docs/demonstration.md, under the model
     parts={"regional": 1, "archive": 2, "skyline": 4},
 )
 # One district: for tests, and to see the whole of it in half a minute.

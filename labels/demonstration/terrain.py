@@ -5,7 +5,6 @@ mines, and things that look like mines. `drawing` shows it, `registers` misrepor
 EPSG:3857 (which near the equator are metres on the ground to 0.03 %) unless a name says lon and lat.
 """
 
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
@@ -19,6 +18,7 @@ from scipy.spatial import cKDTree
 
 from labels.demonstration import names
 from labels.demonstration.noise import Lattice, NoiseField, smoothstep
+from labels.demonstration.outlines import Corners, smooth_ring, smoothed_corners
 
 EARTH_RADIUS_M = 6378137.0
 CELL_DEG = 0.01
@@ -312,7 +312,8 @@ class Country:
             rings_of.setdefault(int(value), []).append(shape["coordinates"])
         areas = []
         for value in sorted(rings_of):
-            rings = [self._smooth_ring(ring, transform) for ring in max(rings_of[value], key=lambda c: len(c[0]))]
+            largest = max(rings_of[value], key=lambda rings: len(rings[0]))
+            rings = [smooth_ring(ring, self._smoothed_corners, transform) for ring in largest]
             number = int(province[labels == value][0])
             if kind == "country":
                 areas.append(Area(names.COUNTRY, kind, rings))
@@ -326,40 +327,9 @@ class Country:
         return areas
 
     @cached_property
-    def _smoothed_corners(self) -> dict[tuple[int, int], tuple[float, float]]:
-        """Where each corner of the layout raster that lies on a boundary goes: shared, so that areas still tile."""
-        labels = np.pad(self._layout[1], 1)
-        n_rows, n_cols = labels.shape
-        across = labels[:, 1:] != labels[:, :-1]  # vertical edges
-        along = labels[1:, :] != labels[:-1, :]  # horizontal edges
-        number = np.full((n_rows + 1, n_cols + 1), -1)
-        vertical, horizontal = np.argwhere(across), np.argwhere(along)
-        pairs = [
-            (np.add(vertical, (0, 1)), np.add(vertical, (1, 1))),
-            (np.add(horizontal, (1, 0)), np.add(horizontal, (1, 1))),
-        ]
-        ends = np.concatenate([np.concatenate(pair) for pair in pairs])
-        nodes = np.unique(ends, axis=0)
-        number[nodes[:, 0], nodes[:, 1]] = np.arange(len(nodes))
-        a = np.concatenate([number[p[0][:, 0], p[0][:, 1]] for p in pairs])
-        b = np.concatenate([number[p[1][:, 0], p[1][:, 1]] for p in pairs])
-        at = nodes.astype(float)
-        degree = np.bincount(np.concatenate([a, b]), minlength=len(nodes))[:, None]
-        for _ in range(6):
-            total = np.zeros_like(at)
-            for k in (0, 1):
-                total[:, k] = np.bincount(a, at[b, k], len(nodes)) + np.bincount(b, at[a, k], len(nodes))
-            at = 0.5 * at + 0.5 * total / degree
-        return {(r - 1, c - 1): (row - 1, col - 1) for (r, c), (row, col) in zip(nodes.tolist(), at, strict=True)}
-
-    def _smooth_ring(self, ring, transform: Affine) -> np.ndarray:
-        corners = []
-        for (c0, r0), (c1, r1) in itertools.pairwise(ring):
-            n = int(max(abs(c1 - c0), abs(r1 - r0)))
-            corners += [(round(r0 + (r1 - r0) * k / n), round(c0 + (c1 - c0) * k / n)) for k in range(n)]
-        moved = np.array([self._smoothed_corners[corner] for corner in corners])
-        lonlat = np.stack([transform.c + moved[:, 1] * transform.a, transform.f + moved[:, 0] * transform.e], axis=1)
-        return np.concatenate([lonlat, lonlat[:1]])
+    def _smoothed_corners(self) -> Corners:
+        """Of all layers of areas the same, so that provinces and districts share their borders."""
+        return smoothed_corners(self._layout[1])
 
     def province_at(self, lon: np.ndarray, lat: np.ndarray) -> np.ndarray:
         """Number of the province at each point (1 upwards), 0 outside the country."""

@@ -1,4 +1,4 @@
-"""Taking reference polygons in: provinces, commercial mines, protected and permit areas, as layers with versions."""
+"""Taking reference polygons in: provinces, mines, protected and permit areas, terrain, as layers with versions."""
 
 import json
 import re
@@ -118,13 +118,16 @@ def parameters_of(
         if field not in columns:
             words = _("The shapes have no property '%(field)s'; they have %(columns)s.")
             raise BadInput(words % {"field": field, "columns": ", ".join(columns) or _("none")})
+    name_field = guess_name_field(columns) if name_field is None else name_field
+    if kind == AreaKind.TERRAIN:
+        _check_terrain(name_field, columns, parent)
     _check_dates(valid_from, valid_to)
     where = {"upload": str(upload.uuid)} if upload else {"path": str(path.resolve())}
     return where | {
         "kind": AreaKind(kind).value,
         "layer": layer,
         "level": _level(level, parent, kind, layer, parent_field),
-        "name_field": guess_name_field(columns) if name_field is None else name_field,
+        "name_field": name_field,
         "code_field": guess_code_field(columns) if code_field is None else code_field,
         "sheet": reader.facts.sheet,
         "parent": {"kind": parent.kind, "name": parent.name} if parent else None,
@@ -134,6 +137,18 @@ def parameters_of(
         "file_name": file_name,
         "file_sha256": file_sha256(source),
     }
+
+
+def _check_terrain(name_field: str, columns: Iterable[str], parent: ReferenceLayer | None) -> None:
+    """Terrain says nothing but its name, the class, which polygons share; nothing holds it or hangs under it."""
+    if not name_field:
+        words = _(
+            "Terrain is told by its names: choose the property that names the class of each polygon (--name-field "
+            "NAME); there are %(names)s."
+        )
+        raise NameAsked(words % {"names": ", ".join(columns) or _("none")})
+    if parent is not None:
+        raise BadInput(_("Terrain hangs under no other areas: leave the parent out."))
 
 
 def _check_dates(valid_from: date | None, valid_to: date | None) -> None:
@@ -146,6 +161,8 @@ def _level(level: int | None, parent: ReferenceLayer | None, kind: str, layer: s
         if parent_field:
             raise BadInput(_("A property that names the parent needs the layer of the parents (--parent LAYER)."))
         return 1 if level is None else level
+    if parent.kind == AreaKind.TERRAIN:
+        raise BadInput(_("Nothing hangs under terrain: choose a layer of other areas as the parent."))
     if (parent.kind, parent.name) == (kind, layer):
         raise BadInput(_("A layer cannot be its own parent: give the layer another name."))
     if level is not None and level <= parent.level:
@@ -166,7 +183,7 @@ def open_polygons(path: Path, sheet: str = "") -> Reader:
 
 @work(Job.Kind.LOAD_AREAS)
 def load_areas(job: RunningJob) -> dict:
-    """Read the shapes, mend them, publish the layer in one transaction, place the project's records anew."""
+    """Read the shapes, mend them, publish the layer in one transaction; place the records anew, but for terrain."""
     refused = _stage(job)
     n_unchanged = 0
     job.begin(_("publishing"))
@@ -184,7 +201,8 @@ def load_areas(job: RunningJob) -> dict:
         _run("DROP TABLE staged_area")
         job.still_mine()
     n_areas = layer.areas.count()
-    settling.settle_project(project, job=job)
+    if layer.kind != AreaKind.TERRAIN:  # nothing that is known of records depends on it
+        settling.settle_project(project, job=job)
     uploads.discard(job.parameters.get("upload"))
     line = _("%(loaded)d areas loaded, %(unchanged)d unchanged, %(refused)d refused") % {
         "loaded": n_areas - n_unchanged,
@@ -250,6 +268,8 @@ def _area(raw: RawRow, parameters: dict) -> tuple:
             name,
             _("the name is longer than %(n)d or the code than 100 characters") % {"n": MAX_NAME},
         )
+    if not name and parameters["kind"] == AreaKind.TERRAIN:
+        raise refuse(parameters["name_field"], name, _("it has no name, which is all that terrain says"))
     attributes = json.dumps({column: value for column, value in raw.values.items() if value}, ensure_ascii=False)
     return raw.file_row, name, code, stated_parent, attributes, shape.hexewkb.decode()
 

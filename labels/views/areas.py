@@ -73,7 +73,11 @@ class LayerForm(forms.Form):
     file = forms.FileField(
         label=_("File"), help_text=_("Polygons as GeoJSON in WGS 84, zipped shapefile, GeoPackage or KML.")
     )
-    kind = forms.ChoiceField(label=_("Kind"), choices=AreaKind.choices)
+    kind = forms.ChoiceField(
+        label=_("Kind"),
+        choices=AreaKind.choices,
+        help_text=_("Terrain is told by its names: classes such as river plain or hills, shared by many polygons."),
+    )
     layer = forms.CharField(
         label=_("Name of the layer"),
         max_length=200,
@@ -121,7 +125,9 @@ class LayerForm(forms.Form):
 
     def __init__(self, project: Project, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.fields["parent"].queryset = project.reference_layers.filter(retired_at__isnull=True)
+        self.fields["parent"].queryset = project.reference_layers.filter(retired_at__isnull=True).exclude(
+            kind=AreaKind.TERRAIN
+        )
 
     def clean(self) -> dict:
         cleaned = super().clean()

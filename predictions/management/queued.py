@@ -10,6 +10,7 @@ from labels import jobs
 from labels.errors import BadInput
 from labels.management.progress import ProjectCommand, printer
 from labels.models import Job, Project, ReferenceArea
+from labels.models.areas import AreaKind
 
 SETTLE_S = 3
 
@@ -19,6 +20,7 @@ def area_named(project: Project, name: str | None) -> ReferenceArea | None:
     if not name:
         return None
     current = ReferenceArea.objects.filter(layer__project=project, layer__retired_at__isnull=True, name=name)
+    current = current.exclude(layer__kind=AreaKind.TERRAIN)  # a name of many polygons
     found = current.select_related("layer__project").order_by("layer__level", "pk").first()
     if found is None:
         raise BadInput(f"--area: this project has no current area {name!r}.")

@@ -16,7 +16,8 @@ from predictions.views.scores_seen import warned_of_scores
 
 
 def runs_of(project: Project):
-    return project.training_runs.select_related("feature_set", "area", "release", "job", "made_by", "chosen_by")
+    found = project.training_runs.select_related("feature_set", "area", "release", "job", "made_by", "chosen_by")
+    return found.defer("area__geometry")
 
 
 @require_safe

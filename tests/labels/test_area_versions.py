@@ -369,3 +369,12 @@ def test_provinces_of_the_countries_hang_under_them(shared_data):
         ("Dem. Rep. Congo", "ne_adm1_cod"),
         ("Ghana", "ne_adm1_gha"),
     }
+
+
+def test_the_page_asks_for_the_classes_of_terrain(sent, client_of, admin, project, provinces, collection):
+    path = collection(feature(polygon(ring(0, 0, 1)), ECO="hills"), name="landforms.geojson")
+    assert "names the class of each polygon" in sent(path, kind="terrain").content.decode()
+    assert sent(path, kind="terrain", name_field="ECO").status_code == 302
+    assert jobs.run(Job.objects.get().pk).state == Job.State.DONE
+    form = client_of(admin).get(reverse("labels:area_layer_new", args=[project.slug])).content.decode()
+    assert ">terrain</option>" in form and ">landforms</option>" not in form  # a kind, and nobody's parent

@@ -11,13 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from django.contrib.gis.geos import Point, Polygon
 from PIL import Image
 
 from labels.demonstration.answers import cell_rows, dug_cells, production_rows
 from labels.demonstration.drawing import Painter, render, resolution_m, write_scene, zoom_for
+from labels.demonstration.landforms import CLASSES, landforms
 from labels.demonstration.registers import RATES, csv_bytes, draw_register, drawn_rates, register_rows, truth_rows
 from labels.demonstration.scenes import REGISTRATION_OFFSET_M, Scene, SceneWriter, plan_scenes
-from labels.demonstration.terrain import Country, to_lonlat
+from labels.demonstration.terrain import Country, feature_collection, to_lonlat
 
 BEFORE, AFTER = date(2019, 2, 9), date(2024, 1, 14)
 HAMLET = {"bounds": (0.30, 1.10, 0.36, 1.18), "n_mines": 6, "n_industrial": 1, "n_towns": 2}
@@ -294,3 +296,30 @@ def test_production_agrees_imperfectly(whole):
     for year in {row["period"] for row in rows}:
         gold = [row["share_pct"] for row in rows if row["period"] == year and row["mineral"] == "gold"]
         assert sum(gold) == pytest.approx(100, abs=1)
+
+
+def test_terrain_covers_every_cell_once_and_names_what_the_fields_say(whole):
+    areas = landforms(whole)
+    assert {area.name for area in areas} == set(CLASSES) and len(areas) < 200
+    shapes = [(area.name, Polygon(*(ring.tolist() for ring in area.rings)).prepared) for area in areas]
+    found = []
+    for column, row in whole.land_cells.tolist():
+        centre = Point((column + 0.5) / 100, (row + 0.5) / 100)
+        found.append([name for name, shape in shapes if shape.contains(centre)])
+    assert {len(names) for names in found} == {1}
+    shares = {name: np.mean([names == [name] for names in found]) for name in CLASSES}
+    assert all(0.1 < share < 0.4 for share in shares.values()), shares
+    river = max(whole.rivers, key=lambda river: river.half_width_m.mean())
+    lon, lat = to_lonlat(*river.xy[:: len(river.xy) // 40].T)
+    inside = whole.province_at(lon, lat) > 0
+    on_plain = [
+        any(name == "river plain" and shape.contains(Point(*at)) for name, shape in shapes)
+        for at in zip(lon[inside].tolist(), lat[inside].tolist(), strict=True)
+    ]
+    assert inside.sum() > 10 and np.mean(on_plain) > 0.9
+
+
+def test_terrain_is_the_same_for_the_same_seed(country):
+    again = Country(seed=11, bounds=SMALL, n_mines=60, n_industrial=1, n_towns=4)
+    assert feature_collection(landforms(again)) == feature_collection(landforms(country))
+    assert landforms(Country(seed=11, **HAMLET))

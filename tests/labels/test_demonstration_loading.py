@@ -209,7 +209,7 @@ def test_files_written_twice_are_equal(tiny, tmp_path):
     for name in ("one", "two"):
         loading.write_files(replace(tiny), tmp_path / name, lambda line: None)
     files = sorted(path.name for path in (tmp_path / "one").iterdir())
-    assert len(files) == 9
+    assert len(files) == 10
     for name in files:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
 

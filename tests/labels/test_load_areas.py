@@ -6,7 +6,8 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
-from labels.models import Job, Placement, ReferenceArea, ReferenceLayer
+from labels import settling
+from labels.models import Job, MapCell, Placement, RecordFlag, ReferenceArea, ReferenceLayer
 from tests.factories import make_record, make_register
 
 pytestmark = pytest.mark.django_db
@@ -143,3 +144,52 @@ def test_tables_hold_no_polygons(tmp_path):
     path.write_text("name\nBray\n")
     with pytest.raises(CommandError, match="holds no polygons"):
         load(path)
+
+
+# ---- terrain ----
+
+
+def test_terrain_needs_names_and_several_polygons_share_one(collection):
+    shapes = [feature(polygon(ring(west, 0, 1)), ECO="hills" if west < 2 else "plain") for west in range(3)]
+    path = collection(*shapes, feature(polygon(ring(5, 0, 1)), ECO=" "))
+    with pytest.raises(CommandError, match="names the class of each polygon"):
+        load(path, kind="terrain")
+    lines = load(path, "--name-field", "ECO", kind="terrain")
+    assert lines[-1] == "3 areas loaded, 0 unchanged, 1 refused"
+    assert "Refused shape 4: it has no name, which is all that terrain says." in lines
+    assert sorted(ReferenceArea.objects.values_list("name", flat=True)) == ["hills", "hills", "plain"]
+
+
+def test_terrain_hangs_under_nothing_and_nothing_under_it(collection):
+    load(collection(feature(polygon(ring(0, 0, 1)), name="Bray"), name="provinces.geojson"))
+    path = collection(feature(polygon(ring(0, 0, 1)), name="hills"), name="terrain.geojson")
+    with pytest.raises(CommandError, match="Terrain hangs under no other areas"):
+        load(path, "--parent", "provinces", kind="terrain")
+    load(path, kind="terrain")
+    with pytest.raises(CommandError, match="Nothing hangs under terrain"):
+        load(path, "--layer", "districts", "--parent", "terrain")
+
+
+def test_terrain_leaves_everything_about_records_as_it_is(collection, project):
+    """Placement, flags and counts of the map are not even made anew."""
+    provinces = collection(feature(polygon(ring(0, 0, 1)), name="Bray"), name="provinces.geojson")
+    load(provinces, project=project.slug)
+    register = make_register(project)
+    for place in ((0.5, 0.5), (1.5, 0.5)):
+        make_record(register, at=place, stated_region="hills")
+
+    def known() -> tuple:
+        return tuple(list(model.objects.order_by("pk").values()) for model in (Placement, RecordFlag, MapCell))
+
+    settling.settle_project(project)
+    before = known()
+    assert {flag["code"] for flag in before[1]} >= {"outside_country", "region_unknown"}
+    path = collection(feature(polygon(ring(0, 0, 2)), name="hills"), name="terrain.geojson")
+    load(path, kind="terrain", project=project.slug)
+    assert known() == before
+    settling.settle_project(project)
+    after = known()
+    for rows in (*before, *after):
+        for row in rows:
+            row.pop("placed_at", None), row.pop("id", None)
+    assert after == before

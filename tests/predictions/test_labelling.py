@@ -205,9 +205,21 @@ def test_strata_come_from_reports_reviews_and_areas(audited):
     found = {name: frame.stratum(name, one)[0] for name in frame.strata}
     assert found == {
         "region": "Kessou", "mineral": "gold", "formality": "licensed", "size": "under_1",
-        "distance_to_commercial": "",
+        "terrain": "", "distance_to_commercial": "",
     }  # fmt: skip
     assert frame.stratum("mineral")[here(frame, 13, 3)] == ""
+
+
+def test_terrain_is_told_of_judged_cells(audited):
+    make_area(audited, square(WEST, SOUTH, 0.05), kind="terrain", name="hills")
+    make_area(audited, square(WEST + 0.05, SOUTH, 0.2), kind="terrain", name="river plain")
+    frame = frame_of(audited)
+    assert frame.levels["terrain"] == ["hills", "river plain"]
+    assert frame.stratum("terrain")[here(frame, 3, 3)] == "hills"
+    assert frame.stratum("terrain")[here(frame, 8, 5)] == "river plain"
+    assert (frame.stratum("terrain")[~frame.is_judged(ARTISANAL) & ~frame.is_judged(ANY_MINING)] == "").all()
+    # Before the distance to commercial mines, as pages show it.
+    assert list(frame.strata)[-2:] == ["terrain", "distance_to_commercial"]
 
 
 def test_steps_say_what_the_audit_changed(audited):

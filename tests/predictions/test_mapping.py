@@ -165,8 +165,9 @@ def test_overlapping_areas_are_taken_in_turns(project):
     assert [(each >= 0).sum() for each in rounds] == [400, 400]
 
 
-def test_permits_and_retired_layers_are_left_out(project):
+def test_permits_terrain_and_retired_layers_are_left_out(project):
     make_area(project, square(-10.81, 6.69, 0.2), kind="permit")
+    make_area(project, square(-10.81, 6.69, 0.2), kind="terrain")
     retired = make_area(project, square(-10.81, 6.69, 0.2), kind="commercial").layer
     retired.retired_at = retired.loaded_at
     retired.save()

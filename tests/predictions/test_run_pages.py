@@ -148,6 +148,19 @@ def test_where_points_of_the_reliability_drawing_crowd_their_n_stands_in_the_tab
     assert [point.is_crowded for point in points] == [True, False, False, False]
 
 
+@pytest.mark.parametrize("name", ["run", "run_card"])
+def test_skill_is_told_by_terrain_or_how_to_have_it_told(as_lead, project, name):
+    run = make_run(project)
+    text = page(as_lead, name, project, run.number)
+    assert "Terrain river plain 60 40 80 % (64–90) n 40" in text
+    assert "By terrain nothing is told" not in text
+    run.figures["strata"] = [row for row in run.figures["strata"] if row["by"] != "terrain"]
+    run.save()
+    text = page(as_lead, name, project, run.number)
+    assert "By terrain nothing is told: no judged cell lay in a layer of terrain." in text
+    assert "river plain" not in text
+
+
 def test_a_gain_whose_interval_holds_zero_is_no_gain(as_lead, project):
     run = make_run(project, figures=figures_without_gain())
     text = page(as_lead, "run", project, run.number)
