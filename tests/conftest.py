@@ -30,6 +30,12 @@ def plain_passwords(settings):
 
 
 @pytest.fixture(autouse=True)
+def static_files_looked_up_when_asked_for(settings):
+    """Each new Client would otherwise list all thousand of them first; the web servers of tests/browser still do."""
+    settings.WHITENOISE_AUTOREFRESH = True
+
+
+@pytest.fixture(autouse=True)
 def english():
     """Each test begins in English, whatever language the last page was asked in."""
     with override(django_settings.LANGUAGE_CODE):
