@@ -11,7 +11,6 @@ import numpy as np
 from django.db import transaction
 from django.utils.translation import gettext as _
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from labels import access
 from labels.errors import BadInput, NotAllowed
@@ -198,6 +197,8 @@ def judge_problem(run: TrainingRun, problem: Problem, features: NDArray[np.float
 
 def _order(found: NDArray[np.float64]) -> NDArray[np.float64]:
     """Ranks from 1 up in each column, ties alike; nan stays."""
+    from scipy.stats import rankdata  # slow to import, and only for this
+
     return rankdata(found, axis=0, nan_policy="omit") + 1
 
 
