@@ -2,7 +2,7 @@
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special, stats
+from scipy import special
 
 Interval = tuple[float, float]  # low, high
 
@@ -47,8 +47,8 @@ def clopper_pearson_interval(k: float, n: float, confidence: float = 0.95) -> In
     """
     check_count(k, n, confidence)
     tail = (1 - confidence) / 2
-    low = float(stats.beta.ppf(tail, k, n - k + 1)) if k > 0 else 0.0
-    high = float(stats.beta.ppf(1 - tail, k + 1, n - k)) if k < n else 1.0
+    low = float(special.betaincinv(k, n - k + 1, tail)) if k > 0 else 0.0
+    high = float(special.betaincinv(k + 1, n - k, 1 - tail)) if k < n else 1.0
     return low, high
 
 
@@ -105,6 +105,8 @@ def quantile_interval(values: ArrayLike, q: float, confidence: float = 0.95) -> 
     start from equal tails; one is moved in where that still covers. Exact coverage at 95 %: 0.950 to 0.98, mean 0.957
     over n up to 300; more where values tie.
     """
+    from scipy import stats  # half a second that each start of a web process would wait for
+
     ordered = np.sort(np.asarray(values, dtype=float))
     n, tail = ordered.size, (1 - confidence) / 2
     if n == 0:

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special, stats
+from scipy import special
 
 from labels.intervals import (
     Interval,
@@ -237,7 +237,7 @@ def design_share(
     kish = total**2 / (w[inside] ** 2).sum()
     agreed = variance < 1e-12  # within strata, but for rounding: no sample is that informative
     size = float(kish / unseen if agreed else p * (1 - p) / variance)
-    low, high = score_interval(min(p * size, size), size, stats.t.ppf((1 + confidence) / 2, df))
+    low, high = score_interval(min(p * size, size), size, special.stdtrit(df, (1 + confidence) / 2))
     return Share(k, n, population, p, low, high, IntervalKind.DESIGN, n_effective=size, design_effect=n / size)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import optimize, special, stats
+from scipy import optimize, special
 
 from predictions.quantities import FEW_BLOCKS, Quantity, missing, quantity
 
@@ -140,7 +140,7 @@ def cox(
         reason = NO_SPREAD if fit is None else FEW_BLOCKS
         return Recalibration(missing(n, reason), missing(n, reason))
     spread = _sandwich(design, y, weights, fit, rows, len(names))
-    reach = stats.t.ppf((1 + CONFIDENCE) / 2, len(names) - 2) * np.sqrt(np.diag(spread))
+    reach = special.stdtrit(len(names) - 2, (1 + CONFIDENCE) / 2) * np.sqrt(np.diag(spread))
     intercept, slope = (quantity(fit[i], fit[i] - reach[i], fit[i] + reach[i], n=n) for i in range(2))
     return Recalibration(slope, intercept)
 
@@ -204,8 +204,9 @@ def recording_shares(
     a, b = _beta_prior(counts)
     found = {}
     for name, (hits, n) in zip(names, counts, strict=True):
-        posterior = stats.beta(a + hits, b + n - hits)
-        found[int(name)] = (float(posterior.mean()), float(posterior.ppf(0.025)), float(posterior.ppf(0.975)))
+        yes, no = a + hits, b + n - hits  # the posterior is Beta(yes, no)
+        low, high = special.betaincinv(yes, no, (0.025, 0.975))
+        found[int(name)] = (float(yes / (yes + no)), float(low), float(high))
     return found
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from django.db.models import FloatField, Func
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from labels.errors import BadInput, LabelsError
 from labels.models import Placement, Project, Release, SiteRecord
@@ -171,6 +170,8 @@ def reach_of(before: TrainingRun, after: TrainingRun) -> float | None:
 
 
 def _moves(old: Scores, new: Scores) -> Moves:
+    from scipy.stats import rankdata  # slow to import, and only for this
+
     before, after = _in_common(old, new)
     n_both = len(before)
     change = np.abs(after - before)
@@ -203,6 +204,8 @@ def _scores_in(scores: Scores, cells: NDArray[np.int32]) -> NDArray[np.float64]:
 
 def _moved_records(project: Project, old: Scores, new: Scores, n: int) -> tuple[int, list[MovedRecord]]:
     """How many records both maps cover, and those whose score moved most."""
+    from scipy.stats import rankdata  # slow to import, and only for this
+
     ids, points = _located(project)
     cells = storage.cells_of(points[:, 0], points[:, 1])
     before, after = _scores_in(old, cells), _scores_in(new, cells)

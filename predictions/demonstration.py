@@ -5,7 +5,6 @@ from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from labels import jobs
 from labels.demonstration import loading, loading_work
 from labels.demonstration.scenes import DATES, REGIONAL
 from labels.models import Job, Project
@@ -82,9 +81,8 @@ def _person(username: str):
     return get_user_model().objects.get(username=username)
 
 
-@jobs.after(Job.Kind.JUDGE_DEMONSTRATION, Job.Kind.FEATURIZE, Job.Kind.TRAIN)
 def follow(job: Job) -> None:
-    """In the demonstration's own project; elsewhere people decide."""
+    """After a job in the demonstration's own project (predictions.jobs); elsewhere people decide."""
     project = job.project
     if project.slug != loading.PROJECT["slug"]:
         return

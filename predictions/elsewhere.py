@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from django.utils.translation import gettext as _
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from labels import access
 from labels.errors import BadInput, NotAllowed
@@ -216,6 +215,8 @@ def judge_problem(
 
 def _order(found: NDArray[np.float64]) -> NDArray[np.float64]:
     """Ranks from 1 up in each column, ties alike; nan stays."""
+    from scipy.stats import rankdata  # slow to import, and only for this
+
     return rankdata(found, axis=0, nan_policy="omit") + 1
 
 

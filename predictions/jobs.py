@@ -1,11 +1,10 @@
 """Imports what registers the kinds of work of this app, so that any worker can do it.
 
-Learning imports much that pages have no need of, and is imported when it is done.
+Learning and the demonstration import much that pages have no need of, and are imported when they are done.
 """
 
 from django.utils.translation import gettext as _
 
-import predictions.demonstration
 import predictions.featurizing
 import predictions.importing  # noqa: F401
 from labels import jobs
@@ -32,3 +31,11 @@ def judge_elsewhere(running: jobs.RunningJob) -> dict:
     from predictions import judging_elsewhere
 
     return judging_elsewhere.work(running)
+
+
+@jobs.after(Job.Kind.JUDGE_DEMONSTRATION, Job.Kind.FEATURIZE, Job.Kind.TRAIN)
+def go_on_with_demonstration(job: Job) -> None:
+    if job.project.jobs.filter(kind=Job.Kind.JUDGE_DEMONSTRATION).exists():
+        from predictions import demonstration
+
+        demonstration.follow(job)

@@ -6,16 +6,25 @@ from pathlib import Path
 import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth import get_user_model
-from django.test import Client
+from django.test import Client, TransactionTestCase
 from django.utils.translation import override
 
 from labels.models import Membership
 from labels.models.projects import Role
+from tests import emptying
 from tests.factories import make_project
 
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "1")  # Playwright's synchronous API runs inside an event loop
 
 SHARED_DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def emptied_quickly():
+    """After each test that commits."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", emptying.empty_tables)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +36,12 @@ def own_media(settings, tmp_path_factory):
 def plain_passwords(settings):
     """Argon2 is slow on purpose; tests log in hundreds of times."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(autouse=True)
+def static_files_looked_up_when_asked_for(settings):
+    """Each new Client would otherwise list all thousand of them first; the web servers of tests/browser still do."""
+    settings.WHITENOISE_AUTOREFRESH = True
 
 
 @pytest.fixture(autouse=True)

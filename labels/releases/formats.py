@@ -2,6 +2,8 @@
 
 Text that a spreadsheet would run as a formula is neutralised in CSV only, and only in text columns: other formats are
 not opened by spreadsheets, and a quote before a negative latitude would break it.
+
+Libraries of single formats are imported when such a file is written: together they take half a second of each start.
 """
 
 import csv
@@ -10,16 +12,17 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-import pyogrio
-from pyarrow import parquet
 
 from labels.models import ReleaseFile
 from labels.releases.columns import CELL_COLUMNS, LABEL_COLUMNS, Column
 from labels.releases.snapshot import Snapshot
 from labels.spreadsheets import safe_text
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Format = ReleaseFile.Format
 
@@ -125,6 +128,8 @@ def _feature(row: dict, columns: list[Column]) -> dict:
 
 
 def _write_gpkg(snapshot: Snapshot, content_sha256: str, path: Path) -> None:
+    import pyogrio
+
     rows = list(_label_rows(snapshot, content_sha256))
     columns = _columns(LABEL_COLUMNS, rows)
     values, missing = zip(*(_ogr_column(column, rows) for column in columns), strict=True)
@@ -166,17 +171,12 @@ def _wkb(point: tuple[float, float] | None) -> bytes | None:
 
 # ---- GeoParquet ----
 
-ARROW_TYPES = {
-    "text": pa.string(),
-    "number": pa.float64(),
-    "integer": pa.int32(),
-    "date": pa.date32(),
-    "list": pa.list_(pa.string()),
-}
-
 
 def _write_geoparquet(snapshot: Snapshot, content_sha256: str, path: Path) -> None:
     """GDAL's wheel has no Parquet driver: the `geo` metadata of GeoParquet 1.1 is written here (CRS84 by default)."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
     rows = list(_label_rows(snapshot, content_sha256))
     columns = _columns(LABEL_COLUMNS, rows)
     points = [position(row) for row in rows]
@@ -187,11 +187,14 @@ def _write_geoparquet(snapshot: Snapshot, content_sha256: str, path: Path) -> No
     parquet.write_table(table.replace_schema_metadata(metadata), path, compression="zstd")
 
 
-def _arrow_column(column: Column, rows: list[dict]) -> pa.Array:
+def _arrow_column(column: Column, rows: list[dict]) -> "pa.Array":
+    import pyarrow as pa
+
+    types = {"text": pa.string(), "number": pa.float64(), "integer": pa.int32(), "list": pa.list_(pa.string())}
     values = [row[column.name] for row in rows]
     if column.type == "date":
         return pa.array(np.array([value or "NaT" for value in values], dtype="datetime64[D]"), pa.date32())
-    return pa.array(values, ARROW_TYPES[column.type])
+    return pa.array(values, types[column.type])
 
 
 def _geo_metadata(points: list[tuple[float, float] | None]) -> dict:

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from labels import ground_truth, jobs, workflow
-from labels.demonstration import loading, loading_imagery, loading_work
+from labels.demonstration import loading, loading_imagery, loading_work, textures
 from labels.demonstration.recipe import CORNER, RECIPES
 from labels.errors import BadInput
 from labels.models import (
@@ -42,6 +42,8 @@ TINY = replace(
 def tiny(monkeypatch, tmp_path):
     """A village's surroundings, loaded as a whole in seconds."""
     monkeypatch.setitem(RECIPES, "tiny", replace(TINY))
+    # Drawn once for all: that every process draws the same is for test_demonstration_drawing.
+    monkeypatch.setattr(textures, "forget", lambda: None)
     logins = tmp_path / "state.json"
     logins.write_text(json.dumps({"logins": {"annotator1": "a quiet pass phrase"}}))
     monkeypatch.setenv("ASM_DEMO_LOGINS", str(logins))
@@ -74,35 +76,40 @@ def work_of(project: Project) -> set:
 
 
 @pytest.mark.django_db
-def test_it_loads_once_and_twice_with_equal_bytes(tiny, tmp_path, monkeypatch):
+def test_it_loads_once_and_elsewhere_after_a_stop_with_equal_bytes(tiny, tmp_path, monkeypatch):
     project = load(tiny, tmp_path / "files")
     assert Scene.objects.count() == 0
-    assert {job.state for job in do_jobs(project)} == {Job.State.DONE}
+    assert loading_work.ask_once_imagery_is_there(project, tiny) is None
+    *drawn, judged = do_jobs(project)
+    assert {job.state for job in (*drawn, judged)} == {Job.State.DONE}
+    assert {job.kind for job in drawn} == {Job.Kind.DRAW_SCENES}
+    assert judged.kind == Job.Kind.JUDGE_DEMONSTRATION
+    assert loading_work.ask_once_imagery_is_there(project, tiny) is None
     first = counts()
     assert (first["SiteRecord"], first["Membership"], first["GoldAnswer"]) == (11, 6, 3)
     assert first["Scene"] == len(tiny.scenes)
     assert first["Review"] == 2 * (5 + 4 + 4)
+    is_judged_settled_and_checked(project)
 
     load(tiny, tmp_path / "files")
     assert do_jobs(project) == []
     assert counts() == first
+    # Asked again, as after a kill, it adds nothing.
+    jobs.run(loading_work.ask_again(project, tiny).pk)
+    assert counts() == first | {"Job": first["Job"] + 1}
 
     monkeypatch.setitem(RECIPES, "tiny", replace(TINY))
     monkeypatch.setattr(loading, "PROJECT", loading.PROJECT | {"slug": "elsewhere"})
-    again = load(RECIPES["tiny"], tmp_path / "again")
-    do_jobs(again)
+    again = stopped_after_the_first_picture(tmp_path / "again", monkeypatch)
+    load(RECIPES["tiny"], tmp_path / "again")
+    kept = Scene.objects.get(source__project=again).uuid
+    assert {job.state for job in do_jobs(again)} == {Job.State.DONE}
+    assert Scene.objects.filter(uuid=kept).exists()
+    assert Scene.objects.filter(source__project=again).count() == len(tiny.scenes)
     assert work_of(again) == work_of(project)
 
 
-@pytest.mark.django_db
-def test_what_it_holds_is_judged_settled_and_checked(tiny, tmp_path):
-    project = load(tiny, tmp_path)
-    assert loading_work.ask_once_imagery_is_there(project, tiny) is None
-    *drawn, judged = do_jobs(project)
-    assert {job.kind for job in drawn} == {Job.Kind.DRAW_SCENES}
-    assert judged.kind == Job.Kind.JUDGE_DEMONSTRATION
-    assert loading_work.ask_once_imagery_is_there(project, tiny) is None
-
+def is_judged_settled_and_checked(project: Project) -> None:
     survey, cadastre, cells = (project.audits.get(slug=slug) for slug in ("audit-1", "audit-2", "cell-search"))
     for audit, n in ((survey, 4), (cadastre, 5)):
         judged = [outcome for outcome in ground_truth.outcomes(audit) if outcome.n_reviews]
@@ -121,10 +128,24 @@ def test_what_it_holds_is_judged_settled_and_checked(tiny, tmp_path):
         assert {image.sight for image in review.images.all()} <= {"seen", "not_seen"}
         assert review.images.filter(was_on_screen_at_verdict=True).count() <= 2
 
-    # Asked again, as after a kill, it adds nothing.
-    first = counts()
-    jobs.run(loading_work.ask_again(project, tiny).pk)
-    assert counts() == first | {"Job": first["Job"] + 1}
+
+def stopped_after_the_first_picture(files, monkeypatch) -> Project:
+    project = load(RECIPES["tiny"], files)
+    real, n_loaded = loading_imagery.loading.add_picture, []
+
+    def breaks_once(*arguments, **named):
+        if len(n_loaded) == 1:
+            raise BadInput("The disk is full.")
+        n_loaded.append(1)
+        return real(*arguments, **named)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(loading_imagery.loading, "add_picture", breaks_once)
+        states = [job.state for job in do_jobs(project)]
+    assert states.count(Job.State.FAILED) == len(states) - 1
+    assert Scene.objects.filter(source__project=project).count() == 1
+    assert not Review.objects.filter(unit__audit__project=project).exists()
+    return project
 
 
 @pytest.mark.django_db
@@ -143,42 +164,13 @@ def test_what_people_do_meanwhile_stands_and_stops_nothing(tiny, tmp_path):
 
 
 @pytest.mark.django_db
-def test_a_stopped_job_goes_on_where_it_stopped(tiny, tmp_path, monkeypatch):
-    project = load(tiny, tmp_path)
-    real, n_loaded = loading_imagery.loading.add_picture, []
-
-    def breaks_once(*arguments, **named):
-        if len(n_loaded) == 1:
-            raise BadInput("The disk is full.")
-        n_loaded.append(1)
-        return real(*arguments, **named)
-
-    with monkeypatch.context() as broken:
-        broken.setattr(loading_imagery.loading, "add_picture", breaks_once)
-        states = [job.state for job in do_jobs(project)]
-    assert states.count(Job.State.FAILED) == len(states) - 1
-    assert (Scene.objects.count(), Review.objects.count()) == (1, 0)
-    kept = Scene.objects.get().uuid
-    load(tiny, tmp_path)
-    assert {job.state for job in do_jobs(project)} == {Job.State.DONE}
-    assert Scene.objects.filter(uuid=kept).exists()
-    assert Scene.objects.count() == len(tiny.scenes)
-    assert Review.objects.exists()
-
-
-@pytest.mark.django_db
-def test_another_recipe_does_not_mix_into_the_project(tiny, tmp_path):
-    load(tiny, tmp_path)
-    with pytest.raises(BadInput, match="tiny"):
-        load(RECIPES["corner"], tmp_path)
-
-
-@pytest.mark.django_db
-def test_long_drawing_does_not_stand_before_what_people_ask(tiny, tmp_path, settings):
+def test_long_drawing_stands_before_nothing_and_no_other_recipe_mixes_in(tiny, tmp_path, settings):
     project = load(tiny, tmp_path)
     queues = {job.queue for job in project.jobs.filter(kind=Job.Kind.DRAW_SCENES)}
     assert queues == {settings.SLOW_QUEUE} != {Job(kind=Job.Kind.LOAD_REGISTER).queue}
     assert {queue.name for queue in settings.CELERY_TASK_QUEUES} >= queues | {"celery"}
+    with pytest.raises(BadInput, match="tiny"):
+        load(RECIPES["corner"], tmp_path)
 
 
 @pytest.mark.django_db
