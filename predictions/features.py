@@ -36,6 +36,12 @@ class Bank:
             self._prepared[backend] = backend.prepared(self.filters / np.float32(unit(self.scale)), patch_px)
         return self._prepared[backend]
 
+    def by_value(self) -> NDArray[np.float64]:
+        """(n_values, n_filters)."""
+        if "by value" not in self._prepared:
+            self._prepared["by value"] = np.ascontiguousarray(self.filters.T, dtype=np.float64)
+        return self._prepared["by value"]
+
 
 class RandomConvolutionalFeatures:
     """Mean responses of a chip to filters cut out of chips.
@@ -243,12 +249,12 @@ class RandomConvolutionalFeatures:
         The mean of z is the filter times the mean patch, so the negative half costs nothing more at bias 0, and one
         more comparison of responses that are there already at another bias.
         """
-        filters = bank.filters.astype(np.float64)
+        filters = bank.by_value()
         mean_patch = features_filters.mean_patch(counts, patches, self.patch_px)
         # Whole numbers, taken off what is multiplied in float32 and put back in float64: a bright, even chip is as
         # exact as any.
         middle = np.rint(mean_patch.reshape(N_BANDS, -1).mean(axis=1))
-        offset = filters @ np.repeat(middle, self.patch_px**2) / unit(bank.scale)
+        offset = responses_to(filters, np.repeat(middle, self.patch_px**2)) / unit(bank.scale)
         mean_patch /= unit(bank.scale)
         is_both = self.halves == "both"
         biases = (-self.bias, self.bias) if is_both and self.bias else (-self.bias,)
@@ -259,7 +265,7 @@ class RandomConvolutionalFeatures:
         positive = maxima[0] + self.bias
         if not is_both:
             return [positive, mean_patch]
-        return [positive, maxima[-1] - filters @ mean_patch]
+        return [positive, maxima[-1] - responses_to(filters, mean_patch)]
 
     def _backend(self):
         if self.backend == "numpy" or (self.backend == "auto" and not features_compiled.is_available()):
@@ -307,6 +313,14 @@ class RandomConvolutionalFeatures:
         if mask.shape != chip.shape[1:] or mask.dtype != np.bool_:
             raise ValueError(f"what is known of a chip is bool, height x width: {mask.dtype} {mask.shape}")
         return chip, None if mask.all() else mask
+
+
+def responses_to(by_value: NDArray[np.float64], patch: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of filters, (n_values, n_filters), to one patch; value after value, where BLAS adds as suits the processor."""
+    total = np.zeros(by_value.shape[1])
+    for row, value in zip(by_value, patch, strict=True):
+        total += row * value
+    return total
 
 
 def unit(scale: int) -> float:

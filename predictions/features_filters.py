@@ -110,9 +110,11 @@ def _layers(windows):
 
 def _sums_of_windows(counts: NDArray[np.float32], patch_px: int) -> NDArray[np.float64]:
     """Sum of each value over all patches: everything, less the rows and columns that it never stands on."""
+    whole = counts.sum(axis=1, dtype=np.float64)
     total = np.empty((N_BANDS, patch_px, patch_px))
     for row in range(patch_px):
-        of_columns = counts[:, row : counts.shape[1] - patch_px + 1 + row].sum(axis=1, dtype=np.float64)
+        above, below = counts[:, :row], counts[:, counts.shape[1] - patch_px + 1 + row :]
+        of_columns = whole - above.sum(axis=1, dtype=np.float64) - below.sum(axis=1, dtype=np.float64)
         for column in range(patch_px):
             total[:, row, column] = of_columns[:, column : counts.shape[2] - patch_px + 1 + column].sum(axis=1)
     return total.ravel()

@@ -24,11 +24,20 @@ CHIPS = 4
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
+_reference_versions: dict[str, str] = {}
+
+
+def reference_versions() -> dict[str, str]:
+    """Of torch and torchgeo; empty before they were asked."""
+    return dict(_reference_versions)
+
+
 def measured(rounds: int) -> dict[str, float]:
     chips = rough_chips(CHIPS)
     banks = {n: RandomConvolutionalFeatures.as_mosaiks(n).fit(chips) for n in (FEW, MANY)}
     with tempfile.TemporaryDirectory() as name, torchgeo(Path(name), chips[0]) as reference:
         folder = Path(name)
+        _reference_versions.update(reference.ask(versions=True)["versions"])
         for n, bank in banks.items():
             np.save(folder / f"{n}.npy", bank.banks[0].filters.reshape(n, 3, 3, 3))
         difference = checked(reference, folder, banks[FEW], chips[:1])
@@ -97,7 +106,7 @@ def direct_cpu_s(bank: RandomConvolutionalFeatures, chips: np.ndarray) -> float:
     """Of one chip, where every multiplication of the definition is made."""
     filters = bank.banks[0].filters / np.float32(255)
     plain, in_fours = features_compiled.prepared(filters, 3)
-    weights = plain, np.zeros((len(plain), 0, 0, in_fours.shape[-1]), np.float32)
+    weights = plain, in_fours[:, :0]
     counts, thresholds = chips[0].astype(np.float32), np.zeros((1, len(filters)))
     before = time.process_time()
     for _ in range(CHIPS):

@@ -7,13 +7,15 @@ that name, and one that has nothing but the folder of torchgeo's models.
 
 Without a chip it only says whether it could. With one it answers lines of JSON: {"filters": path} takes the weights of
 an npy file (n, 3, h, w), {"forward": true} passes the chip through and says what that took, {"save": path} keeps the
-features. One thread: as a worker would run it, and two are no faster by the processor's time.
+features, {"versions": true} names torch's and torchgeo's. One thread: as a worker would run it, and two are no faster
+by the processor's time.
 """
 
 import json
 import os
 import sys
 import types
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -62,6 +64,8 @@ def main(arguments: list[str]) -> int:
             answer["user_s"] = after.user - before.user
             answer["cpu_s"] = answer["user_s"] + after.system - before.system
             answer["peak_mib"] = peak_kib() / 1024
+        if "versions" in request:
+            answer["versions"] = {name: version(name) for name in ("torch", "torchgeo")}
         if "save" in request:
             np.save(request["save"], features.numpy())
         print(json.dumps(answer), flush=True)

@@ -1,6 +1,10 @@
 """Random convolutional features against the paper's description, written out naively in float64."""
 
+import hashlib
 import json
+import os
+import subprocess
+import sys
 from unittest import mock
 
 import numpy as np
@@ -140,6 +144,30 @@ def test_a_chip_of_the_usual_size_agrees_in_fours():
                 np.testing.assert_allclose(row, expected(features, chip), rtol=1e-5, atol=2e-6)
 
 
+def test_a_small_chip_is_not_computed_in_fours():
+    chips = chips_like_ground(1)
+    features = RandomConvolutionalFeatures(12, n_patches=300, backend="numba").fit(chips)
+    as_it_is = features.transform(chips)
+    with mock.patch.object(features_compiled, "FOURS_FROM", 0):
+        assert features.transform(chips).tobytes() != as_it_is.tobytes()
+
+
+@pytest.mark.parametrize("patch_px", [3, 5, 6])
+@pytest.mark.parametrize("side", [(67, 83), (72, 66)])
+def test_sizes_that_fill_no_block_agree(patch_px, side):
+    """Filters, patches and rows that are multiples of no block, strip or vector of either way."""
+    chips = chips_like_ground(1, *side)
+    known = np.random.default_rng(3).random((1, *side)) > 0.002
+    for n_filters, options in [(263, {"scales": (1,), "halves": "both", "bias": 0.4}), (14, {"scales": (1, 2)})]:
+        features = RandomConvolutionalFeatures(n_filters, patch_px=patch_px, n_patches=900, **options).fit(chips)
+        for backend in BACKENDS:
+            features.backend = backend
+            for seen in (None, known):
+                row = features.transform(chips, seen)[0]
+                wanted = expected(features, chips[0], None if seen is None else seen[0])
+                np.testing.assert_allclose(row, wanted, rtol=1e-5, atol=1e-5)
+
+
 def test_an_even_chip_is_as_exact_as_any():
     """Its responses are differences of large numbers that do not average out."""
     features = RandomConvolutionalFeatures.as_mosaiks(40, n_patches=500).fit(chips_like_ground())
@@ -228,6 +256,32 @@ def test_bytes_do_not_depend_on_how_chips_are_cut_into_calls(backend):
         assert np.concatenate(parts).tobytes() == whole.tobytes()
     backwards = features.transform(list(chips[::-1]), list(known[::-1]))
     assert backwards[::-1].tobytes() == whole.tobytes()
+
+
+ANOTHER_PROCESSOR = {
+    "NUMBA_CPU_NAME": "generic",
+    "NUMBA_CPU_FEATURES": "+sse4.2,+avx,+fma",
+    "OPENBLAS_CORETYPE": "Prescott",
+    "NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3",
+}
+
+
+def of_the_same_chips() -> str:
+    """The hash of compiled features of some chips and filters that no processor has rounded."""
+    generator = np.random.default_rng(8)
+    features = RandomConvolutionalFeatures(26, n_patches=50, backend="numba", bias=0.2, halves="both")
+    filters = {f"filters_{n}": generator.normal(size=(13, 27)).astype(np.float32) for n in range(2)}
+    parameters = np.array(json.dumps(features.get_params()))
+    features = RandomConvolutionalFeatures.from_arrays({"parameters": parameters, **filters})
+    return hashlib.sha256(features.transform(generator.integers(0, 256, (2, 3, 141, 150), np.uint8))).hexdigest()
+
+
+def test_compiled_bytes_are_those_of_another_kind_of_processor():
+    """Told to make do without AVX2, with other kernels of BLAS and NumPy, a worker writes the same bytes."""
+    code = "from tests.predictions.test_features import of_the_same_chips; print(of_the_same_chips())"
+    environment = os.environ | ANOTHER_PROCESSOR
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == of_the_same_chips()
 
 
 def test_filters_come_back_from_plain_arrays(tmp_path):
