@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from predictions import intensity, quantities
-from predictions.intensity import reader_variance, totals
+from predictions.intensity import totals
+from predictions.readers import reader_variance
 
 N_AREAS, N_CELLS = 16, 256
 AREAS = np.repeat(np.arange(N_AREAS), N_CELLS)
