@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 import rasterio
-from django.contrib.gis.geos import MultiPolygon, Polygon
+from django.contrib.gis.geos import LineString, MultiPolygon, Polygon
 from rasterio.windows import Window
 
 from labels.errors import BadInput
@@ -166,6 +166,23 @@ def test_overlapping_areas_are_each_given_all_their_cells(project):
     assert [len(rows) for rows in held.values()] == [400, 400]
 
 
+def test_an_outline_crosses_the_cells_that_a_geometry_touches():
+    """A ragged outline against every cell of the grid around it, asked of GEOS one by one."""
+    rng = np.random.default_rng(5)
+    angles = np.sort(rng.uniform(0, 2 * np.pi, 60))
+    ring = np.column_stack([np.cos(angles), np.sin(angles)]) * rng.uniform(0.03, 0.09, (60, 1)) + [-10.7, 6.8]
+    ring = np.vstack([ring, ring[:1]])
+    line, cells = LineString(ring.tolist()), grid_cells()
+    expected = {
+        tuple(cell)
+        for cell in cells.tolist()
+        if Polygon.from_bbox((cell[0] / 100, cell[1] / 100, (cell[0] + 1) / 100, (cell[1] + 1) / 100)).intersects(line)
+    }
+    assert set(map(tuple, area_cells.crossed(ring).tolist())) == expected
+    along = area_cells.crossed(np.array([(-10.81, 6.69), (-10.81, 6.72)]))  # on an edge: both sides, and the corners
+    assert {tuple(cell) for cell in along.tolist()} == {(x, y) for x in (-1082, -1081) for y in range(668, 673)}
+
+
 def test_permits_and_retired_layers_are_left_out(project):
     make_area(project, square(-10.81, 6.69, 0.2), kind="permit")
     retired = make_area(project, square(-10.81, 6.69, 0.2), kind="commercial").layer
@@ -216,6 +233,24 @@ def test_cells_of_the_coast_count_with_their_share(project):
     run = make_run(project)
     write_totals(run)
     assert {total.area_id: round(total.n_cells, 3) for total in run.area_totals.all()} == {None: 1188, coast.pk: 1188}
+
+
+def test_unsure_cells_stand_beside_the_total(project):
+    make_area(project, square(-10.81, 6.69, 0.3))
+    run = make_run(project)
+    write_totals(run, n_unsure=60)
+    for total in run.area_totals.all():
+        assert total.share_if_clear < total.share < total.share_if_mined
+        assert total.n_unsure > 0
+    whole, areas = totals_table.table(run)
+    assert whole.rows[0].total.n_unsure == 60 and "60 unsure are clear" in whole.rows[0].unsure
+    assert areas.rows[0].unsure
+    run.figures["totals"] = {"n_unsure": 60, "n_read_twice": 12, "reader_variance": None}
+    assert "not in these intervals: 12" in totals_table.stands_on(run)[0]
+    run.figures["totals"] |= {"n_read_twice": 200, "reader_variance": 0.0}
+    run.figures["audits_not_weighed"] = ["north"]
+    read, unsure, audits = totals_table.stands_on(run)
+    assert "from 200 cells read twice" in read and "as if they were like the others" in unsure and "north" in audits
 
 
 def test_totals_written_again_replace_those_there_were(project):

@@ -171,6 +171,9 @@ def test_the_card_holds_every_hash_and_option(as_lead, project, lead):
     assert "size_km=10" in text
     assert "2024-01-14" in text
     assert "numpy 2.2.6" in text
+    assert "1,780 cells with artisanal mines (1,420–2,200)" in text
+    assert "2 % if all 41 unsure are clear, 5 % if all have mines" in text
+    assert "Readers' errors are not in these intervals: 12" in text
 
 
 def test_the_card_costs_nobody_their_units(as_lead, project, lead):
