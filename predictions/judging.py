@@ -182,7 +182,6 @@ def _strata(fit: Judged, levels: Mapping[str, np.ndarray], shown: np.ndarray) ->
         problem.blocks[rows],
         {name: np.asarray(found)[rows] for name, found in levels.items()},
         threshold=threshold_of(shown, problem.budget),
-        n_resamples=problem.n_resamples,
         seed=problem.seed,
     )
 
@@ -203,8 +202,6 @@ def _threshold_curve(fit: Judged, shown: np.ndarray) -> list[dict]:
         problem.blocks[rows],
         mapped=shown,
         at=at,
-        n_resamples=problem.n_resamples,
-        seed=problem.seed,
     )
 
 
@@ -220,8 +217,6 @@ def _gain(fit: Judged, steps: Mapping[str, np.ndarray], n_changed: Mapping[str, 
         truth=truth,
         weights=of_truth,
         blocks=problem.blocks,
-        n_resamples=problem.n_resamples,
-        seed=problem.seed,
         n_changed=n_changed,
         error_rates_from=source,
     )
