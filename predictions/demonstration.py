@@ -3,7 +3,6 @@ one. Each step is asked for when the one before is done; asking again for what i
 
 from django.contrib.auth import get_user_model
 from django.db import transaction
-from django.utils.translation import gettext as _
 
 from labels import jobs
 from labels.demonstration import loading, loading_work
@@ -16,6 +15,7 @@ from predictions.models import FeatureSet, TrainingRun
 OPTIONS = {"n_filters": 256}
 NAME = "Demonstration, K = 256"
 RECIPE = "wandara"
+ERROR_RATES_FROM = "demonstration"  # a key of run_words.ERROR_RATES
 
 
 def go_on(project: Project) -> str:
@@ -54,17 +54,8 @@ def _run(feature_set: FeatureSet) -> TrainingRun:
     known = feature_set.runs.order_by("number").first()
     if known is not None:
         return known
-    options = {"error_rates_from": error_rates_from()}
+    options = {"error_rates_from": ERROR_RATES_FROM}
     return training.start_run(feature_set.project, feature_set=feature_set, by=_person("lead"), options=options)
-
-
-def error_rates_from() -> str:
-    """Where the errors of the fictional registers come from: what the gain of the audit rests on."""
-    return _(
-        "made up with the country. How many points are wrong, displaced, doubled or missing follows synthetic audits "
-        "or was set by the authors of the demonstration (docs/demonstration.md says which), and was measured in no "
-        "country; what an audit buys elsewhere depends on the errors there."
-    )
 
 
 def _choose(run: TrainingRun) -> None:

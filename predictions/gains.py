@@ -30,7 +30,7 @@ class Gain(TypedDict):
     is_measurable: bool  # the interval of the gain lies above 0
     n_judged: int
     n_judged_positive: int
-    error_rates_from: str  # of made-up registers: where their error rates come from
+    error_rates_from: str  # of made-up registers: where their errors come from, a key of run_words.ERROR_RATES
 
 
 def steps_of(

@@ -20,7 +20,7 @@ from predictions import gains
 from predictions.blocks import block_buffers, spatial_blocks
 from predictions.classifier import RidgePath
 
-ERROR_RATES_FROM = "labels/demonstration: the cadastre of registers.py, the usual annotator of annotators.py"
+ERROR_RATES_FROM = "demonstration"  # the cadastre of its registers.py, the usual annotator of its annotators.py
 
 CELL_M = 1112.0
 SEARCH_RADIUS_M = 2000.0

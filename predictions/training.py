@@ -232,7 +232,7 @@ def _fitted(running: RunningJob, material: Material, problem: Problem) -> Judged
         judged=problem.is_judged,
         judged_weight=judging_weights(problem),
     )
-    return judging.judged(problem, heads, has_record=material.frame.steps["registered"][material.rows] > 0)
+    return judging.judged(problem, heads)
 
 
 def _scored(running: RunningJob, material: Material, fit: Judged) -> tuple[dict, Applicability | None]:
@@ -264,7 +264,7 @@ def _scored(running: RunningJob, material: Material, fit: Judged) -> tuple[dict,
     arrays = {
         "cells": np.asarray(features.cells),
         "score": score,
-        "probability": fit.probabilities(shown, material.frame.areas),
+        "probability": fit.probabilities(shown),
         "out_of_block": out_of_block,
         "in_frame": material.frame.in_frame.astype(np.uint8),
         "distance": distance,

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from predictions import intensity, quantities
+from predictions.calibration import Calibration
 from predictions.intensity import totals
 from predictions.readers import reader_variance
 
@@ -73,6 +74,19 @@ def test_it_covers_where_high_scores_were_searched_more():
     areas, everywhere = coverage(12, 15, 10, sample)
     assert 0.93 <= areas <= 0.97, areas
     assert 0.90 <= everywhere <= 0.99, everywhere
+
+
+@pytest.mark.parametrize("m, base, rule", [(30, 0.1, "platt"), (80, 0.2, "isotonic")])
+def test_it_covers_with_probabilities_calibrated_on_the_same_cells(m, base, rule):
+    def sample(rng, y, f):
+        scores = 0.3 * np.log(f / (1 - f)) + rng.normal(0, 0.1, len(f))
+        rows, weights = drawn(rng, m), np.full(16 * m, N_CELLS / m)
+        chances = Calibration.fit(scores[rows], y[rows], weights, rule).predict(scores)
+        return totals(chances, AREAS, searched=rows, y=y[rows], weights=weights)
+
+    areas, everywhere = coverage(14, 12, 8, sample, base)
+    assert 0.93 <= areas <= 0.97, areas
+    assert 0.88 <= everywhere <= 1, everywhere  # of 96 samples
 
 
 @pytest.mark.parametrize("m, share", [(30, 0.05), (300, 0.005)])
