@@ -1,4 +1,4 @@
-"""From scores to probabilities: isotonic or Platt, how far they can be believed, and what records alone leave out.
+"""From scores to probabilities: isotonic or Platt, and how far they can be believed.
 
 Pure: NumPy and SciPy only. Scores are out-of-block scores of judged cells; weights are inverse inclusion probabilities.
 """
@@ -174,48 +174,6 @@ def cross_calibrated(
     return found
 
 
-def recording_shares(
-    recorded: np.ndarray, strata: np.ndarray, weights: np.ndarray | None = None
-) -> dict[int, tuple[float, float, float]]:
-    """c, the share of cells with a mine that the register records, in each stratum, drawn towards the others'.
-
-    Parameters
-    ----------
-    recorded : bool array of shape (n,)
-        Of cells with a mine found in the random background audit: whether the register has a record in it.
-    strata : int array of shape (n,)
-    weights : array of shape (n,), optional
-        Inverse inclusion probabilities; counts are scaled to the effective number of cells of each stratum (Kish).
-
-    Returns
-    -------
-    dict
-        Of each stratum: c, and the 2.5 % and 97.5 % points of its posterior. Empty without cells.
-
-    Notes
-    -----
-    Elkan & Noto (2008) for c; beta-binomial by maximum likelihood over the strata, its strength kept between 2 and 200
-    cells; one stratum alone has Jeffreys' prior.
-    """
-    recorded, strata = np.asarray(recorded, dtype=bool), np.asarray(strata)
-    weights = np.ones(len(recorded)) if weights is None else np.asarray(weights, dtype=np.float64)
-    names = np.unique(strata[weights > 0])
-    counts = np.array([_effective(recorded[strata == name], weights[strata == name]) for name in names]).reshape(-1, 2)
-    a, b = _beta_prior(counts)
-    found = {}
-    for name, (hits, n) in zip(names, counts, strict=True):
-        yes, no = a + hits, b + n - hits  # the posterior is Beta(yes, no)
-        low, high = special.betaincinv(yes, no, (0.025, 0.975))
-        found[int(name)] = (float(yes / (yes + no)), float(low), float(high))
-    return found
-
-
-def corrected(probabilities: np.ndarray, shares: np.ndarray | float) -> np.ndarray:
-    """min(1, s / c): from the probability of being recorded to that of a mine; c as given, or 1 where it is nan."""
-    shares = np.asarray(shares, dtype=np.float64)
-    return np.minimum(1.0, np.asarray(probabilities) / np.where(shares > 0, shares, 1.0))
-
-
 def _checked(scores, y, weights, keep_all: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     scores, y = np.asarray(scores, dtype=np.float64), np.asarray(y, dtype=np.float64)
     weights = np.ones(len(y)) if weights is None else np.asarray(weights, dtype=np.float64)
@@ -303,28 +261,3 @@ def _sandwich(design, y, weights, fit, rows, n_blocks) -> np.ndarray:
     parts = design * (weights * (y - chances))[:, None]
     sums = np.stack([np.bincount(rows, weights=column, minlength=n_blocks) for column in parts.T], axis=1)
     return bread @ (sums.T @ sums) @ bread * n_blocks / (n_blocks - 1)
-
-
-def _effective(hits: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
-    """Hits and cells of a weighted stratum, as if of equal weights."""
-    n = weights.sum() ** 2 / np.square(weights).sum()
-    return float(n * np.average(hits, weights=weights)), float(n)
-
-
-def _beta_prior(counts: np.ndarray) -> tuple[float, float]:
-    """Of the strata's shares, by maximum likelihood of the beta-binomial."""
-    if len(counts) < 2:
-        return 0.5, 0.5
-    hits, n = counts.T
-
-    def loss(parameters):
-        share, strength = special.expit(parameters[0]), np.exp(parameters[1])
-        a, b = share * strength, (1 - share) * strength
-        return -(special.betaln(a + hits, b + n - hits) - special.betaln(a, b)).sum()
-
-    start = special.logit((hits.sum() + 0.5) / (n.sum() + 1))
-    best = optimize.minimize(
-        loss, [start, np.log(20.0)], bounds=[(-6, 6), (np.log(2.0), np.log(200.0))], method="L-BFGS-B"
-    )
-    share, strength = special.expit(best.x[0]), np.exp(best.x[1])
-    return float(share * strength), float((1 - share) * strength)

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from labels import geo
 from labels.models import Audit, Placement, Project, ReferenceArea, Release, Review, SampleUnit
 from labels.models.areas import AreaKind
-from labels.models.audits import Queue
 from labels.models.registers import LegalStatus
 from predictions import storage
 
@@ -44,10 +43,9 @@ class Reported:
 
 @dataclass(frozen=True)
 class Searches:
-    """Cells that somebody searched, (n, 2), and the probability with which each was drawn; 0: suggested."""
+    """Cells that somebody searched, (n, 2), drawn or suggested."""
 
     cells: NDArray[np.int32]
-    probabilities: NDArray[np.float64]
 
 
 def reported_cells(project: Project) -> Reported:
@@ -61,10 +59,9 @@ def reported_cells(project: Project) -> Reported:
 def searches(release: Release) -> Searches:
     """Units of the release's audits of cells that had been judged when it was made."""
     units = _units_of(release).exclude(grid_cell="")
-    found = list(units.order_by("pk").values_list("grid_cell", "queue", "inclusion_probability"))
-    centres = np.array([geo.grid_cell_centre(cell) for cell, *_ in found]).reshape(-1, 2)
-    drawn = [probability or 0.0 if queue == Queue.SAMPLE else 0.0 for _, queue, probability in found]
-    return Searches(storage.cells_of(*centres.T), np.array(drawn, dtype=np.float64))
+    found = units.order_by("pk").values_list("grid_cell", flat=True)
+    centres = np.array([geo.grid_cell_centre(cell) for cell in found]).reshape(-1, 2)
+    return Searches(storage.cells_of(*centres.T))
 
 
 def _units_of(release: Release):

@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from labels.intervals import score_interval
-from predictions.bootstrap import N_RESAMPLES, Resamples, limits
 from predictions.quantities import NO_POSITIVE, NOTHING_ABOVE, Quantity, missing, quantity
-from predictions.ranking import Ranking, checked
+from predictions.ranking import checked
 
 _Z = 1.959963984540054
 
@@ -107,8 +106,6 @@ def thresholds(
     *,
     mapped: ArrayLike,
     at: ArrayLike | None = None,
-    n_resamples: int = N_RESAMPLES,
-    seed: int = 0,
 ) -> list[Threshold]:
     """Precision and recall of the cells that score at least a threshold, with intervals.
 
@@ -123,14 +120,14 @@ def thresholds(
 
     Notes
     -----
-    Recall by block bootstrap; precision as `share_interval`, for it is often 0 or 1 of few. Recall is missing without
+    Both as `share_interval`: percentiles of draws are too narrow where few mines are known. Recall is missing without
     positives, precision where no judged cell scores as high.
     """
     y, scores, weights = checked(y, scores, weights)
     blocks, mapped = np.asarray(blocks), np.sort(np.asarray(mapped, dtype=float))
     mapped = mapped[np.isfinite(mapped)]
     at = np.linspace(0, 1, 21) if at is None else np.sort(np.asarray(at, dtype=float))
-    recalls = _recalls(y, scores, weights, blocks, at, n_resamples, seed)
+    recalls = _recalls(y, scores, weights, blocks, at)
     found = []
     for number, threshold in enumerate(at):
         rows = scores >= threshold
@@ -149,26 +146,10 @@ def thresholds(
     return found
 
 
-def _recalls(y, scores, weights, blocks, at: NDArray, n_resamples: int, seed: int) -> list[Quantity]:
-    n_positive = int(y.sum())
-    if not (weights @ y) > 0:
+def _recalls(y, scores, weights, blocks, at: NDArray) -> list[Quantity]:
+    is_mine = y > 0
+    n_positive = int(is_mine.sum())
+    if not weights[is_mine].sum() > 0:
         return [missing(n_positive, NO_POSITIVE)] * len(at)
-    ranking = Ranking(y, scores, weights)
-    rows = np.append(ranking.rows_above(at), len(y))
-
-    def recall(times: NDArray | None) -> NDArray:
-        found = ranking.above(rows, times)[0]
-        return found[:, :-1] / np.where(found[:, -1:] > 0, found[:, -1:], np.nan)
-
-    resamples = Resamples.of(blocks, n_resamples, seed)
-    values, drawn = recall(None)[0], resamples.of_statistic(recall)
-    quantities = []
-    for value, column in zip(values, drawn.T, strict=True):
-        low, high, reason = limits(column, resamples.n_blocks)
-        if 0 < value < 1:
-            quantities.append(quantity(value, low, high, n=n_positive, reason=reason))
-            continue
-        is_mine = y > 0
-        _, low, high = share_interval(np.full(n_positive, value), weights[is_mine], blocks[is_mine])
-        quantities.append(quantity(value, low, high, n=n_positive))
-    return quantities
+    found = (share_interval(scores[is_mine] >= each, weights[is_mine], blocks[is_mine]) for each in at)
+    return [quantity(share, low, high, n=n_positive) for share, low, high in found]

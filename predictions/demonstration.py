@@ -3,7 +3,6 @@ one. Each step is asked for when the one before is done; asking again for what i
 
 from django.contrib.auth import get_user_model
 from django.db import transaction
-from django.utils.translation import gettext as _
 
 from labels.demonstration import loading, loading_work
 from labels.demonstration.scenes import DATES, REGIONAL
@@ -18,6 +17,7 @@ RECIPE = "wandara"
 # Visits, one cell in ten. The usual 1 % are thirteen, in a country where one cell in five holds a mine: nearly every
 # group of cells would have no mine found and no false alarm.
 BUDGET = 130
+ERROR_RATES_FROM = "demonstration"  # a key of run_words.ERROR_RATES
 
 
 def go_on(project: Project) -> str:
@@ -56,17 +56,8 @@ def _run(feature_set: FeatureSet) -> TrainingRun:
     known = feature_set.runs.order_by("number").first()
     if known is not None:
         return known
-    options = {"budget": BUDGET, "error_rates_from": error_rates_from()}
+    options = {"budget": BUDGET, "error_rates_from": ERROR_RATES_FROM}
     return training.start_run(feature_set.project, feature_set=feature_set, by=_person("lead"), options=options)
-
-
-def error_rates_from() -> str:
-    """Where the errors of the fictional registers come from: what the gain of the audit rests on."""
-    return _(
-        "made up with the country. How many points are wrong, displaced, doubled or missing follows synthetic audits "
-        "or was set by the authors of the demonstration (docs/demonstration.md says which), and was measured in no "
-        "country; what an audit buys elsewhere depends on the errors there."
-    )
 
 
 def _choose(run: TrainingRun) -> None:

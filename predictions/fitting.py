@@ -177,7 +177,7 @@ class Chances:
     rows: np.ndarray
     weights: np.ndarray
     out_of_block: np.ndarray
-    # Whether only records spoke: probabilities are then of being recorded.
+    # Whether no sample told how common mines are: probabilities are then of a mine being known of.
     is_of_records: bool
 
     @classmethod

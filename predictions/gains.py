@@ -10,8 +10,9 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from predictions.bootstrap import N_RESAMPLES, Resamples, limits
-from predictions.quantities import NO_NEGATIVE, NO_POSITIVE, NOTHING_JUDGED, Quantity, missing, quantity
+from predictions.bootstrap import MIN_OF_EACH, effective_blocks, jackknife_limits, without_each
+from predictions.metrics import precision_limits
+from predictions.quantities import FEW_MINES, NO_NEGATIVE, NO_POSITIVE, NOTHING_JUDGED, Quantity, missing, quantity
 from predictions.ranking import Ranking
 
 STEPS = ("register", "rejected_dropped", "moved", "searched_added")
@@ -25,11 +26,11 @@ class Step(TypedDict):
 
 class Gain(TypedDict):
     steps: list[Step]
-    gain_ap: Quantity  # of the last step over the first, paired: of the same resamples
+    gain_ap: Quantity  # of the last step over the first, paired: without the same blocks
     is_measurable: bool  # the interval of the gain lies above 0
     n_judged: int
     n_judged_positive: int
-    error_rates_from: str  # of made-up registers: where their error rates come from
+    error_rates_from: str  # of made-up registers: where their errors come from, a key of run_words.ERROR_RATES
 
 
 def steps_of(
@@ -67,8 +68,6 @@ def gain(
     weights: ArrayLike,
     blocks: ArrayLike,
     n_changed: Mapping[str, int] | None = None,
-    n_resamples: int = N_RESAMPLES,
-    seed: int = 0,
     error_rates_from: str = "",
 ) -> Gain:
     """Average precision at each step, and what the last has over the first.
@@ -89,9 +88,9 @@ def gain(
     Returns
     -------
     Gain
-        Each average precision with its block-bootstrap interval, the gain with the interval of differences within the
-        same resamples. Without judged mines, or judged cells that are clear, all are missing and say why, and nothing
-        is measurable; nor is a gain whose interval is missing or reaches down to 0.
+        Each average precision with its interval, the gain with that of differences, both from leaving out the same
+        blocks (`bootstrap.jackknife_limits`). Without judged mines, or judged cells that are clear, all are missing
+        and say why, and nothing is measurable; nor is a gain whose interval is missing or reaches down to 0.
     """
     keys = list(steps)
     labels = np.column_stack([np.asarray(steps[key], dtype=float) for key in keys])
@@ -99,7 +98,7 @@ def gain(
     scores = np.asarray(scorer(labels), dtype=float)
     rows = np.flatnonzero(np.isfinite(truth) & (weights > 0) & np.isfinite(scores).all(axis=1))
     y = truth[rows]
-    figures = _paired(y, scores[rows], weights[rows], np.asarray(blocks)[rows], n_resamples, seed)
+    figures = _paired(y, scores[rows], weights[rows], np.asarray(blocks)[rows])
     changed = _changed(keys, labels) | dict(n_changed or {})
     return Gain(
         steps=[Step(key=key, n_changed=int(changed[key]), ap=ap) for key, ap in zip(keys, figures, strict=False)],
@@ -111,7 +110,7 @@ def gain(
     )
 
 
-def _paired(y, scores, weights, blocks, n_resamples: int, seed: int) -> list[Quantity]:
+def _paired(y, scores, weights, blocks) -> list[Quantity]:
     """Average precision of each column of scores, then the last less the first."""
     n, n_steps = len(y), scores.shape[1]
     if not 0 < y.sum() < n:  # among mines alone every ranking is perfect
@@ -123,13 +122,15 @@ def _paired(y, scores, weights, blocks, n_resamples: int, seed: int) -> list[Qua
         ap = np.stack([ranking.average_precision(times) for ranking in rankings], axis=1)
         return np.column_stack([ap, ap[:, -1] - ap[:, 0]])
 
-    resamples = Resamples.of(blocks, n_resamples, seed)
-    drawn = resamples.of_statistic(statistic)
-    found = []
-    for value, column in zip(statistic(None)[0], drawn.T, strict=True):
-        low, high, reason = limits(column, resamples.n_blocks)
-        found.append(quantity(value, low, high, n=n, reason=reason))
-    return found
+    values, left_out = statistic(None)[0], without_each(blocks, statistic)
+    *steps, gained = range(n_steps + 1)
+    found = [(values[at], *precision_limits(values[at], left_out[:, at], y, weights, blocks)) for at in steps]
+    in_blocks = effective_blocks(blocks, weights * y)
+    low, high, reason = jackknife_limits(values[gained], left_out[:, gained], in_blocks, bounded=False)
+    if y.sum() < MIN_OF_EACH:
+        low, high, reason = None, None, FEW_MINES
+    found.append((values[gained], low, high, reason))
+    return [quantity(value, low, high, n=n, reason=reason) for value, low, high, reason in found]
 
 
 def _changed(keys: list[str], labels: NDArray) -> dict[str, int]:

@@ -1,13 +1,14 @@
 """How many cells hold mines, by area: scores of all cells, set right by the searched ones (prediction-powered)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize
 
 from labels.intervals import score_interval
 from predictions.quantities import FEW_SEARCHED, NO_SAMPLE
+from predictions.shrinking import shrunk
 
 EVERYWHERE = -1
 MIN_SEARCHED = 10  # cells of an area, below which its total is not given
@@ -27,18 +28,23 @@ class Total:
     high: float | None
     shrunk: float | None  # drawn towards what the scores say, for display beside the others
     reason: str  # why share or limits are missing; else empty
+    n_unsure: int = 0  # of the probability sample, looked at without an answer
+    share_if_clear: float | None = None  # the share, had none of these a mine
+    share_if_mined: float | None = None  # had all of them one
 
 
 def totals(
     scores: ArrayLike,
-    areas: ArrayLike,
+    areas: ArrayLike | Mapping[int, ArrayLike],
     *,
     searched: ArrayLike,
     y: ArrayLike,
     weights: ArrayLike | None = None,
     inside: ArrayLike | None = None,
-    reader_variance: float = 0.0,
+    reader_variance: float | None = None,
     readers: ArrayLike | None = None,
+    unsure: ArrayLike = (),
+    unsure_weights: ArrayLike = (),
     n_bins: int = 10,
 ) -> list[Total]:
     """The share of cells with mines, everywhere and in each area, with intervals that cover.
@@ -47,8 +53,8 @@ def totals(
     ----------
     scores : array of shape (n,)
         Calibrated probability of every mapped cell, out of block where it was fitted; nan (no imagery) tells nothing.
-    areas : int array of shape (n,)
-        The area that holds the cell's middle, -1 for none.
+    areas : int array of shape (n,), or mapping of int to int array
+        The area that holds the cell's middle, -1 for none; or of each area the rows of its cells, which may overlap.
     searched : int array of shape (m,)
         Rows of the probability sample of cells that were judged; each once. Never suggested cells.
     y : array of shape (m,)
@@ -57,10 +63,14 @@ def totals(
         1 / inclusion probability, at least 1; equal chances without.
     inside : array of shape (n,), optional
         Share of the cell that lies inside the country: weight of border cells. 1 each without.
-    reader_variance : float
-        `reader_variance` of units read twice; 0: readers make no errors of their own.
-    readers : array of shape (m,), optional
-        Who judged each cell; needed with a reader variance.
+    reader_variance : float, optional
+        `readers.reader_variance` of units read twice. None: not known, and readers' errors are in no interval; 0: they
+        do not lean apart.
+    readers : int array of shape (m,) or (m, q), optional
+        Number of who judged each cell, up to q readers, -1 for none; needed with a reader variance above 0.
+    unsure, unsure_weights : arrays of shape (u,)
+        Rows of the probability sample that were looked at without an answer, and their weights. They are in no share
+        and no interval; `share_if_clear` and `share_if_mined` say how far they could move the share.
 
     Returns
     -------
@@ -80,81 +90,81 @@ def totals(
     area's few cells cannot tell their own variance (intervals from it cover 66-87 %): each of its cells takes the
     residual variance of its score bin, pooled over the country, plus the squared distance of its bin's mean residual
     from that of the area, over its chance of being drawn; less the part that was searched. Limits never contradict
-    the searched cells themselves. `shrunk`: Fay & Herriot (1979), JASA 74:269-277, on the mean score.
+    the searched cells themselves. `share_if_clear` and `share_if_mined` are the same estimator, L as it is, with every
+    unsure cell 0 or 1; never nearer than the share itself. `shrunk`: Fay & Herriot (1979), JASA 74:269-277.
     """
-    sample = _Sample.of(scores, areas, searched, y, weights, inside, readers)
-    if reader_variance > 0 and readers is None:
+    sample = _Sample.of(scores, searched, y, weights, inside, readers, unsure, unsure_weights)
+    if (reader_variance or 0) > 0 and readers is None:
         raise ValueError("the variance between readers says nothing without who judged which cell")
-    found = [_everywhere(sample, reader_variance)]
+    held = _held(areas, len(sample.f))
     bins = _Bins.of(sample, n_bins)
-    for area in np.unique(sample.areas[sample.areas >= 0]):
-        found.append(_of_area(int(area), sample, bins, reader_variance))
-    return [found[0], *_shrunk(found[1:], sample)]
+    everywhere = _everywhere(sample, reader_variance or 0.0)
+    place = np.full(len(sample.f), -1)
+    place[sample.rows] = np.arange(len(sample.rows))
+    is_unsure = np.zeros(len(sample.f), dtype=np.int64)
+    is_unsure[sample.unsure] = np.arange(1, len(sample.unsure) + 1)
+    found, means = [], []
+    for area, cells in sorted(held.items()):
+        part = _Part.of(sample, cells, place, is_unsure)
+        found.append(_of_area(int(area), sample, part, bins, reader_variance or 0.0))
+        means.append(part.said)
+    drawn = shrunk(means, [total.share for total in found], [_variance(total) for total in found])
+    return [everywhere, *(replace(total, shrunk=share) for total, share in zip(found, drawn, strict=True))]
 
 
-def reader_variance(readers: ArrayLike, units: ArrayLike, y: ArrayLike) -> float | None:
-    """How much readers differ in the share of cells they call a mine: the variance of their mean errors.
+def _held(areas: ArrayLike | Mapping[int, ArrayLike], n_cells: int) -> dict[int, NDArray]:
+    if isinstance(areas, Mapping):
+        return {area: np.asarray(rows, dtype=np.int64) for area, rows in areas.items()}
+    areas = np.asarray(areas)
+    if len(areas) != n_cells:
+        raise ValueError(f"cells differ in number: {n_cells}, {len(areas)}")
+    order = np.argsort(areas, kind="stable")
+    names, starts = np.unique(areas[order], return_index=True)
+    return {int(area): rows for area, rows in zip(names, np.split(order, starts[1:]), strict=True) if area >= 0}
 
-    Parameters
-    ----------
-    readers, units, y : arrays of shape (k,)
-        Who read which unit as what (0 or 1); only units fixed beforehand for more than one reading.
 
-    Returns
-    -------
-    float or None
-        0 or more; None where no two readers share two units.
-
-    Notes
-    -----
-    Of two readers with n common units the squared mean difference is, on average, twice this variance plus the
-    variance of single differences over n: the pairs' excess, weighted by n, is halved. Errors that all readers share
-    (what no image shows) are not in it. Errors of single cells are in the residuals already.
-    """
-    readers, units, y = (np.asarray(values) for values in (readers, units, y))
-    names = np.unique(readers)
-    excess = many = 0.0
-    for number, first in enumerate(names):
-        for second in names[number + 1 :]:
-            difference = _differences(readers, units, y, first, second)
-            if len(difference) > 1:
-                n = len(difference)
-                excess += n * (difference.mean() ** 2 - difference.var(ddof=1) / n)
-                many += n
-    return max(0.0, float(excess / (2 * many))) if many else None
+def _variance(total: Total) -> float | None:
+    return None if total.share is None else ((total.high - total.low) / 2 / _Z) ** 2
 
 
 @dataclass(frozen=True)
 class _Sample:
-    """Checked input: f, areas, inside by cell; rows, y, weights, readers by searched cell."""
+    """Checked input: f, inside by cell; rows, y, weights, readers by searched cell; unsure cells and their weights."""
 
     f: NDArray
-    areas: NDArray
     inside: NDArray
     rows: NDArray
     y: NDArray
     weights: NDArray
-    readers: NDArray | None
+    readers: NDArray | None  # (m, q)
+    unsure: NDArray
+    unsure_weights: NDArray
 
     @classmethod
-    def of(cls, scores, areas, searched, y, weights, inside, readers) -> "_Sample":
-        f, areas = np.asarray(scores, dtype=float), np.asarray(areas)
+    def of(cls, scores, searched, y, weights, inside, readers, unsure, unsure_weights) -> "_Sample":
+        f = np.asarray(scores, dtype=float)
         rows, y = np.asarray(searched, dtype=int), np.asarray(y, dtype=float)
         inside = np.ones(len(f)) if inside is None else np.asarray(inside, dtype=float)
         weights = np.full(len(rows), max(1.0, len(f) / max(len(rows), 1))) if weights is None else np.asarray(weights)
-        if not f.shape == areas.shape == inside.shape:
-            raise ValueError(f"cells differ in number: {f.shape}, {areas.shape}, {inside.shape}")
+        unsure, unsure_weights = np.asarray(unsure, dtype=int), np.asarray(unsure_weights, dtype=float)
+        if f.shape != inside.shape:
+            raise ValueError(f"cells differ in number: {f.shape}, {inside.shape}")
         if not rows.shape == y.shape == weights.shape:
             raise ValueError(f"searched cells differ in number: {rows.shape}, {y.shape}, {weights.shape}")
-        if len(np.unique(rows)) != len(rows):
+        if unsure.shape != unsure_weights.shape:
+            raise ValueError(f"unsure cells differ in number: {unsure.shape}, {unsure_weights.shape}")
+        everything = np.concatenate([rows, unsure])
+        if len(np.unique(everything)) != len(everything):
             raise ValueError("a cell is searched twice: one label for each")
-        if (weights < 1 - 1e-9).any():
+        if (weights < 1 - 1e-9).any() or (unsure_weights < 1 - 1e-9).any():
             raise ValueError("a weight is below 1: weights are 1 / inclusion probability")
         if np.isfinite(f).any():
             f = np.where(np.isfinite(f), f, f[np.isfinite(f)].mean())
         else:
             f = np.zeros(len(f))
-        return cls(f, areas, inside, rows, y, weights.astype(float), None if readers is None else np.asarray(readers))
+        if readers is not None:
+            readers = np.asarray(readers).reshape(len(rows), -1)
+        return cls(f, inside, rows, y, weights.astype(float), readers, unsure, unsure_weights)
 
     @property
     def hajek(self) -> NDArray:
@@ -170,6 +180,31 @@ class _Sample:
         away = f - np.average(f, weights=w)
         variance = np.average(away**2, weights=w)
         return max(0.0, float(np.average(away * self.y, weights=w) / variance)) if variance > 1e-12 else 0.0
+
+
+@dataclass(frozen=True)
+class _Part:
+    """An area, or all cells: where they stand, which of the searched and of the unsure ones lie there."""
+
+    f: NDArray
+    inside: NDArray
+    searched: NDArray  # places in the sample's searched cells
+    unsure: NDArray  # places in the sample's unsure cells
+    said: float  # mean score; nan without ground
+
+    @classmethod
+    def of(cls, sample: _Sample, cells: NDArray, place: NDArray, is_unsure: NDArray) -> "_Part":
+        inside, f = sample.inside[cells], sample.f[cells]
+        searched, unsure = place[cells], is_unsure[cells]
+        total = inside.sum()
+        said = float(inside @ f / total) if total > 0 else float("nan")
+        return cls(f, inside, np.sort(searched[searched >= 0]), unsure[unsure > 0] - 1, said)
+
+    @classmethod
+    def everything(cls, sample: _Sample) -> "_Part":
+        total = sample.inside.sum()
+        said = float(sample.inside @ sample.f / total) if total > 0 else float("nan")
+        return cls(sample.f, sample.inside, np.arange(len(sample.rows)), np.arange(len(sample.unsure)), said)
 
 
 @dataclass(frozen=True)
@@ -205,8 +240,14 @@ class _Bins:
             stands_for[number] = (sample.weights[part] ** 2).sum() / sample.weights[part].sum()
         return cls(edges, mean, variance, chance, stands_for)
 
-    def number(self, f: NDArray) -> NDArray:
-        return np.searchsorted(self.edges, f, side="left")
+    def held(self, part: _Part) -> tuple[NDArray, NDArray, NDArray]:
+        """Of the part's cells in each bin: how many, the sum of what lies inside, and of its square."""
+        number, n = np.searchsorted(self.edges, part.f, side="left"), len(self.edges) + 1
+        return (
+            np.bincount(number, minlength=n),
+            np.bincount(number, part.inside, minlength=n),
+            np.bincount(number, part.inside**2, minlength=n),
+        )
 
 
 def _edges(f: NDArray, y: NDArray, n_bins: int) -> NDArray:
@@ -224,19 +265,28 @@ def _edges(f: NDArray, y: NDArray, n_bins: int) -> NDArray:
     return np.array(edges)
 
 
-def _estimate(sample: _Sample, cells: NDArray, searched: NDArray) -> float:
-    w, rows = sample.hajek[searched], sample.rows[searched]
-    said = np.average(sample.f[cells], weights=sample.inside[cells])
-    wrong = np.average(sample.y[searched] - sample.slope * sample.f[rows], weights=w)
-    return float(sample.slope * said + wrong)
+def _estimate(sample: _Sample, part: _Part) -> float:
+    w, rows = sample.hajek[part.searched], sample.rows[part.searched]
+    wrong = np.average(sample.y[part.searched] - sample.slope * sample.f[rows], weights=w)
+    return float(sample.slope * part.said + wrong)
+
+
+def _bounds(sample: _Sample, part: _Part, share: float) -> tuple[float, float]:
+    """The share if no unsure cell had a mine, and if all of them had."""
+    rows, more = sample.rows[part.searched], sample.unsure[part.unsure]
+    w, w_more = sample.hajek[part.searched], sample.unsure_weights[part.unsure] * sample.inside[more]
+    known = w @ (sample.y[part.searched] - sample.slope * sample.f[rows]) - w_more @ (sample.slope * sample.f[more])
+    total = w.sum() + w_more.sum()
+    clear, mined = (float(sample.slope * part.said + (known + k) / total) for k in (0.0, w_more.sum()))
+    return min(share, max(0.0, clear)), max(share, min(1.0, mined))
 
 
 def _everywhere(sample: _Sample, between_readers: float) -> Total:
-    cells, searched = np.ones(len(sample.f), dtype=bool), np.ones(len(sample.rows), dtype=bool)
+    part = _Part.everything(sample)
     n_cells, m, w = float(sample.inside.sum()), len(sample.rows), sample.hajek
     if m < MIN_SEARCHED or w.sum() <= 0:
-        return Total(EVERYWHERE, n_cells, m, None, None, None, None, FEW_SEARCHED if m else NO_SAMPLE)
-    share = _estimate(sample, cells, searched)
+        return _without(EVERYWHERE, part, FEW_SEARCHED if m else NO_SAMPLE)
+    share = _estimate(sample, part)
     residual = sample.y - sample.slope * sample.f[sample.rows]
     away = residual - np.average(residual, weights=w)
     not_sure = 1 - _settled(between_readers) / sample.weights
@@ -246,21 +296,25 @@ def _everywhere(sample: _Sample, between_readers: float) -> Total:
         guess = (k + 0.5) / (m + 1)
         size = w.sum() ** 2 / (w**2).sum()
         variance = max(variance, guess * (1 - guess) * float(np.average(not_sure)) / size)
-    return _limited(EVERYWHERE, sample, cells, searched, share, variance, between_readers)
+    return _limited(EVERYWHERE, sample, part, n_cells, share, variance, between_readers)
 
 
-def _of_area(area: int, sample: _Sample, bins: _Bins, between_readers: float) -> Total:
-    cells, searched = sample.areas == area, sample.areas[sample.rows] == area
-    m, inside = int(searched.sum()), sample.inside[cells]
-    if m < MIN_SEARCHED or sample.hajek[searched].sum() <= 0:
-        return Total(area, float(inside.sum()), m, None, None, None, None, FEW_SEARCHED)
-    number = bins.number(sample.f[cells])
+def _of_area(area: int, sample: _Sample, part: _Part, bins: _Bins, between_readers: float) -> Total:
+    m, ground = len(part.searched), float(part.inside.sum())
+    if m < MIN_SEARCHED or sample.hajek[part.searched].sum() <= 0:
+        return _without(area, part, FEW_SEARCHED)
+    n_held, inside, squared = bins.held(part)
     # Drawn as in the country, by bin, but as many as were drawn here.
-    stands_for = np.maximum(1.0, bins.stands_for[number] * bins.chance[number].sum() / m)
-    centre = np.average(bins.mean[number], weights=inside)
-    spread = bins.variance[number] + (bins.mean[number] - centre) ** 2
-    variance = float((inside**2 * (stands_for - _settled(between_readers)) * spread).sum() / inside.sum() ** 2)
-    return _limited(area, sample, cells, searched, _estimate(sample, cells, searched), variance, between_readers)
+    stands_for = np.maximum(1.0, bins.stands_for * (n_held @ bins.chance) / m)
+    centre = inside @ bins.mean / ground
+    spread = bins.variance + (bins.mean - centre) ** 2
+    variance = float((squared * (stands_for - _settled(between_readers)) * spread).sum() / ground**2)
+    return _limited(area, sample, part, ground, _estimate(sample, part), variance, between_readers)
+
+
+def _without(area: int, part: _Part, reason: str) -> Total:
+    m, n_unsure = len(part.searched), len(part.unsure)
+    return Total(area, float(part.inside.sum()), m, None, None, None, None, reason, n_unsure)
 
 
 def _settled(between_readers: float) -> float:
@@ -268,19 +322,33 @@ def _settled(between_readers: float) -> float:
     return 0.0 if between_readers > 0 else 1.0
 
 
-def _limited(area, sample: _Sample, cells, searched, share: float, variance: float, between_readers: float) -> Total:
-    n_cells = float(sample.inside[cells].sum())
-    known = sample.inside[sample.rows[searched]]
-    mines, clear = known @ sample.y[searched] / n_cells, known @ (1 - sample.y[searched]) / n_cells
+def _limited(
+    area: int, sample: _Sample, part: _Part, n_cells: float, share: float, variance: float, between_readers: float
+) -> Total:
+    y, known = sample.y[part.searched], sample.inside[sample.rows[part.searched]]
+    mines, clear = known @ y / n_cells, known @ (1 - y) / n_cells
     if between_readers > 0:
-        variance += between_readers * _concentration(sample, searched)
+        variance += between_readers * _concentration(sample, part.searched)
         mines = clear = 0.0  # what was found may be wrong
     limits = share - _Z * np.sqrt(variance), share + _Z * np.sqrt(variance)
     if area == EVERYWHERE and variance > 0:
-        limits = _score_limits(sample, searched, float(np.clip(share, 0, 1)), variance)
+        limits = _score_limits(sample, part.searched, float(np.clip(share, 0, 1)), variance)
     low, high = (float(np.clip(limit, mines, 1 - clear)) for limit in limits)
     share = float(np.clip(share, 0, 1))
-    return Total(area, n_cells, int(searched.sum()), share, min(low, share), max(high, share), None, "")
+    if_clear, if_mined = _bounds(sample, part, share) if len(part.unsure) else (share, share)
+    return Total(
+        area,
+        n_cells,
+        len(part.searched),
+        share,
+        min(low, share),
+        max(high, share),
+        None,
+        "",
+        len(part.unsure),
+        if_clear,
+        if_mined,
+    )
 
 
 def _score_limits(sample: _Sample, searched, share: float, variance: float) -> tuple[float, float]:
@@ -291,59 +359,14 @@ def _score_limits(sample: _Sample, searched, share: float, variance: float) -> t
 
 
 def _concentration(sample: _Sample, searched: NDArray) -> float:
-    """Sum of squares of the readers' shares of the searched ground: 1 with a single reader."""
-    _, who = np.unique(sample.readers[searched], return_inverse=True)
-    part = np.bincount(who.ravel(), sample.hajek[searched])
-    return float(((part / part.sum()) ** 2).sum())
+    """Sum of squares of the readers' shares of the searched ground: 1 with a single reader.
 
-
-def _shrunk(found: list[Total], sample: _Sample) -> list[Total]:
-    """Each area drawn towards the line of shares on mean scores, the more the less sure it is."""
-    means = {
-        total.area: float(np.average(sample.f[cells], weights=sample.inside[cells]))
-        for total in found
-        if (cells := (sample.areas == total.area) & (sample.inside > 0)).any()
-    }
-    known = [total for total in found if total.share is not None and total.area in means]
-    if len(known) < 4:
-        return [replace(total, shrunk=total.share) for total in found]
-    x = np.array([[1.0, means[total.area]] for total in known])
-    share = np.array([total.share for total in known])
-    variance = np.array([max(((total.high - total.low) / 2 / _Z) ** 2, 1e-12) for total in known])
-    spread = _between(x, share, variance)
-    line = _line(x, share, spread + variance)
-    drawn = []
-    for total in found:
-        if total.area not in means:
-            drawn.append(total)
-            continue
-        expected = float(line @ [1.0, means[total.area]])
-        if total.share is not None:
-            own = max(((total.high - total.low) / 2 / _Z) ** 2, 1e-12)
-            trust = spread / (spread + own)
-            expected = trust * total.share + (1 - trust) * expected
-        drawn.append(replace(total, shrunk=float(np.clip(expected, 0, 1))))
-    return drawn
-
-
-def _between(x: NDArray, share: NDArray, variance: NDArray) -> float:
-    """Variance between areas that the line leaves: Fay and Herriot's moment equation, 0 if sampling explains all."""
-
-    def excess(spread: float) -> float:
-        away = share - x @ _line(x, share, spread + variance)
-        return float((away**2 / (spread + variance)).sum()) - (len(share) - x.shape[1])
-
-    return float(optimize.brentq(excess, 0.0, 10.0)) if excess(0.0) > 0 > excess(10.0) else 0.0
-
-
-def _line(x: NDArray, share: NDArray, variance: NDArray) -> NDArray:
-    root = 1 / np.sqrt(variance)
-    return np.linalg.lstsq(x * root[:, None], share * root, rcond=None)[0]
-
-
-def _differences(readers, units, y, first, second) -> NDArray:
-    """First reader's answer less the second's, of each unit that both read (their first answers)."""
-    ours, at = np.unique(units[readers == first], return_index=True)
-    theirs, there = np.unique(units[readers == second], return_index=True)
-    _, left, right = np.intersect1d(ours, theirs, return_indices=True)
-    return y[readers == first][at][left].astype(float) - y[readers == second][there][right].astype(float)
+    A cell that several read counts for each of them in equal parts; one whose reader is not known is a reader's own.
+    """
+    who, w = sample.readers[searched], sample.hajek[searched]
+    names, numbers = np.unique(who, return_inverse=True)
+    is_known = who >= 0
+    each = np.where(is_known, (w / np.maximum(is_known.sum(axis=1), 1))[:, None], 0.0)
+    parts = np.bincount(numbers.ravel(), each.ravel(), minlength=len(names))
+    alone = w[~is_known.any(axis=1)]
+    return float(((parts**2).sum() + (alone**2).sum()) / w.sum() ** 2)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from predictions import curves, gains, strata, validation
-from predictions.calibration import corrected, cox, cross_calibrated, recording_shares
+from predictions.calibration import cox, cross_calibrated
 from predictions.fitting import Chances, Heads
-from predictions.quantities import NO_SAMPLE, missing, quantity
+from predictions.quantities import NO_SAMPLE, missing
 from predictions.validation import Problem
 
 # Inspections, as a share of the mapped cells, where nobody said how many.
@@ -28,32 +28,24 @@ class Judged:
     heads: Heads
     # Of each head; None where its judged cells are all of one class.
     chances: list[Chances | None]
-    # Of the first head, by area: the share of the sample's mines that hold a record, with its limits.
-    recording: dict[int, tuple[float, float, float]]
 
-    def probabilities(self, scores: np.ndarray, areas: np.ndarray) -> np.ndarray:
-        """float32 (m, heads) of scores (m, heads) of cells in areas (m,); nan where nothing could be calibrated."""
+    def probabilities(self, scores: np.ndarray) -> np.ndarray:
+        """float32 (m, heads) of scores (m, heads) of cells; nan where nothing could be calibrated."""
         found = np.full(scores.shape, np.nan)
         for head, chances in enumerate(self.chances):
             if chances is None:
                 continue
             found[:, head] = chances.calibration.predict(scores[:, head])
-            if head == 0 and chances.is_of_records and self.recording:
-                found[:, 0] = corrected(found[:, 0], self._shares(areas))
         return found.astype(np.float32)
 
-    def _shares(self, areas: np.ndarray) -> np.ndarray:
-        """c of each cell's area; of areas without a mine in the sample, the mean of the others."""
-        mean = float(np.mean([share for share, _, _ in self.recording.values()]))
-        return np.array([self.recording.get(int(area), (mean,))[0] for area in areas])
 
-
-def judged(problem: Problem, heads: Heads, *, has_record: np.ndarray) -> Judged:
+def judged(problem: Problem, heads: Heads) -> Judged:
     """Calibrate a fit's out-of-block scores.
 
     On the probability sample's cells and the audited positives, weighted to the sample's prevalence. Without a
-    prevalence only records speak: then on the cells of the fit, and what that means for mines is corrected by the share
-    of the sample's mines that hold a record (`has_record`, bool (n,)), as far as there are any.
+    prevalence (no sample, or one that holds cells of one kind alone) on the cells of the fit, presumed zeros among
+    them: probabilities are then of a mine being known of in a cell (`Chances.is_of_records`), and nothing corrects
+    them for mines that nobody knows of: the share known of could only be told by mines of the sample.
     """
     chances = []
     for head in range(problem.y.shape[1]):
@@ -66,10 +58,7 @@ def judged(problem: Problem, heads: Heads, *, has_record: np.ndarray) -> Judged:
         scores = heads.out_of_block[:, head]
         y = problem.y[:, head]
         chances.append(Chances.fit(scores, y, rows, weights, problem.blocks, is_of_records=is_of_records))
-    mines = (problem.sample_weights > 0) & problem.is_judged[:, 0] & (problem.y[:, 0] > 0)
-    areas = np.full(len(mines), -1) if problem.areas is None else problem.areas
-    shares = recording_shares(has_record[mines], areas[mines], problem.sample_weights[mines])
-    return Judged(problem, heads, chances, shares)
+    return Judged(problem, heads, chances)
 
 
 def budget(problem: Problem, asked: int | None) -> int:
@@ -113,7 +102,6 @@ def figures(
         "reliability": lambda: reliability(fit),
         "strata": lambda: _strata(fit, levels, shown),
         "threshold_curve": lambda: _threshold_curve(fit, shown),
-        "recording": lambda: recording(fit),
         "gain": lambda: _gain(fit, steps, n_changed, error_rates_from),
     }
     found = {}
@@ -121,17 +109,6 @@ def figures(
         report(number, len(parts))
         found[name] = part()
     return found
-
-
-def recording(fit: Judged) -> list[dict]:
-    """`figures["recording"]`: by area, the share of the sample's mines that the register knows of."""
-    problem = fit.problem
-    areas = np.full(len(problem.y), -1) if problem.areas is None else problem.areas
-    mines = (problem.sample_weights > 0) & problem.is_judged[:, 0] & (problem.y[:, 0] > 0)
-    return [
-        {"area": area, "share": quantity(share, low, high, n=int((mines & (areas == area)).sum()))}
-        for area, (share, low, high) in fit.recording.items()
-    ]
 
 
 def reliability(fit: Judged) -> dict:
@@ -182,7 +159,6 @@ def _strata(fit: Judged, levels: Mapping[str, np.ndarray], shown: np.ndarray) ->
         problem.blocks[rows],
         {name: np.asarray(found)[rows] for name, found in levels.items()},
         threshold=threshold_of(shown, problem.budget),
-        n_resamples=problem.n_resamples,
         seed=problem.seed,
     )
 
@@ -203,8 +179,6 @@ def _threshold_curve(fit: Judged, shown: np.ndarray) -> list[dict]:
         problem.blocks[rows],
         mapped=shown,
         at=at,
-        n_resamples=problem.n_resamples,
-        seed=problem.seed,
     )
 
 
@@ -220,8 +194,6 @@ def _gain(fit: Judged, steps: Mapping[str, np.ndarray], n_changed: Mapping[str, 
         truth=truth,
         weights=of_truth,
         blocks=problem.blocks,
-        n_resamples=problem.n_resamples,
-        seed=problem.seed,
         n_changed=n_changed,
         error_rates_from=source,
     )

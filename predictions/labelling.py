@@ -19,7 +19,7 @@ from labels.models import Release
 from labels.releases.making import read_snapshot
 from labels.releases.training import Trainable, trainable
 from labels.rules import CONFIDENCE_FOR_TRAINING
-from predictions import cell_facts, cell_terrain, storage
+from predictions import cell_facts, cell_terrain, drawn, storage
 from predictions.cell_facts import Area
 from predictions.models import FeatureSet
 from predictions.storage import Features
@@ -56,6 +56,7 @@ class Frame:
     in_frame: NDArray[np.bool_]  # (n,)
     # (n,) 1/pi of the probability sample of cells, 0 for others and where the search came to no answer for either head.
     sample_weights: NDArray[np.float64]
+    looked_weights: NDArray[np.float64]  # (n,) the same, also where it came to none
     is_record: NDArray[np.bool_]  # (n,) the label comes from a record
     is_suggested: NDArray[np.bool_]  # (n,) the label comes from a suggestion
     is_near: NDArray[np.bool_]  # (n,) holds or touches a record or a mine
@@ -73,6 +74,7 @@ class Frame:
     n_left_out: int = 0  # labels and cells without the right to train
     left_out_by_source: list[dict] = field(default_factory=list)  # as labels.releases.training says
     n_outside_features: int = 0  # labelled cells that the feature set does not hold, or without pictures
+    audits_not_weighed: list[str] = field(default_factory=list)  # as drawn.Chances.left_out
 
     @property
     def rows(self) -> NDArray[np.int64]:
@@ -83,6 +85,11 @@ class Frame:
     def is_sample(self) -> NDArray[np.bool_]:
         """(n,): in the probability sample of cells, with an answer for the first head."""
         return (self.sample_weights > 0) & self.is_judged()
+
+    @property
+    def is_unsure(self) -> NDArray[np.bool_]:
+        """(n,): drawn with the sample and looked at, without an answer for the first head that may be used."""
+        return (self.looked_weights > 0) & self.in_frame & ~self.is_judged()
 
     def is_judged(self, head: int = ARTISANAL) -> NDArray[np.bool_]:
         """(n,): cells whose label is known, in the frame."""
@@ -155,6 +162,7 @@ class _Making:
         y = (self.status == Status.POSITIVE).astype(np.float64)
         is_judged = (self.status == Status.POSITIVE) | (self.status == Status.NEGATIVE)
         strata, levels = self._strata(areas, areas_of, np.flatnonzero(is_judged.any(axis=1)))
+        chances = drawn.chances(self.release, self.cells)
         frame = Frame(
             cells=self.cells,
             y=y,
@@ -162,7 +170,9 @@ class _Making:
             weights=weights,
             design_weights=design_weights,
             in_frame=in_frame,
-            sample_weights=np.where(is_judged.any(axis=1), self._inverse_probabilities(), 0.0),
+            sample_weights=np.where(is_judged.any(axis=1), chances.weights, 0.0),
+            looked_weights=chances.weights,
+            audits_not_weighed=chances.left_out,
             is_record=self._of_type({"record_census", "record_sample", "field"}),
             is_suggested=self._of_type({"suggested"}),
             is_near=is_near,
@@ -245,15 +255,6 @@ class _Making:
         for row, at in zip(self.allowed.cells, self._rows_of_labels(), strict=True):
             found[at] |= at >= 0 and row["mine_type"] in ("commercial", "both")
         return found
-
-    def _inverse_probabilities(self) -> NDArray[np.float64]:
-        """1/pi of searched cells of probability samples; of several audits' together."""
-        missed = np.ones(self.n)
-        at = storage.rows_of(self.cells, self.searches.cells)
-        is_drawn = (at >= 0) & (self.searches.probabilities > 0)
-        np.multiply.at(missed, at[is_drawn], 1 - self.searches.probabilities[is_drawn])
-        with np.errstate(divide="ignore"):
-            return np.where(missed < 1, 1 / (1 - missed), 0.0)
 
     # ---- which cells a fit looks at ----
 

@@ -13,6 +13,7 @@ from labels.errors import BadInput
 from labels.models.areas import AreaKind
 from labels.whole_file import whole_file
 from predictions import area_cells, intensity, rasters, storage
+from predictions.drawn import Sample
 from predictions.models import AreaTotal, TrainingRun
 
 SCORES, MAP, STYLE = "scores.npz", "map.tif", "map.qml"
@@ -109,54 +110,46 @@ def style_of(shown: NDArray[np.float32], threshold: float | None = None) -> str:
     )
 
 
-def write_totals(
-    run: TrainingRun,
-    *,
-    y: NDArray[np.float64],
-    is_sampled: NDArray[np.bool_],
-    weights: NDArray[np.float64],
-    still_mine: Callable[[], None] = lambda: None,
-) -> int:
-    """Write the run's AreaTotal rows in place of those it has; returns how many.
+def totals_of(run: TrainingRun, sample: Sample, *, still_mine: Callable[[], None] = lambda: None) -> list[AreaTotal]:
+    """The run's AreaTotal rows, worked out from its `scores.npz` and not stored yet.
 
-    y, is_sampled, weights : (n,), aligned to the cells of `scores.npz`. `is_sampled` marks the cells of the probability
-    sample that were judged; y is 1 or 0 there, weights 1 / inclusion probability (labelling.Frame: `y[:, 0]`,
-    `is_sample`, `sample_weights`). What they hold elsewhere is not read.
-
-    Areas are the current admin, protected and commercial ones; a cell belongs to the area of its centre. The total of
-    all that was mapped is the row without an area.
+    `sample` speaks of the cells of `scores.npz`. Areas are the current admin, protected and commercial ones; a cell
+    belongs to the area of its centre. The total of all that was mapped is the row without an area, the first.
     """
     scores = Scores.of(run)
-    cells = np.asarray(scores.cells)
-    sample = _Sample.of(_chances(scores), y, is_sampled, weights)
+    cells, chances = np.asarray(scores.cells), _chances(scores)
     found = area_cells.cells_by_layer(run.project, cells, check=still_mine)
-    rows = [_total(run, None, _all_of(sample, found))]
+    country = next((each for each in found if each.layer.kind == AreaKind.ADMIN), None)
+    (everywhere,) = _found(chances, {}, country.inside if country else np.ones(len(cells)), sample)
+    rows = [_total(run, None, everywhere)]
     for layer in found:
-        for areas in layer.apart(len(cells)):
-            still_mine()
-            rows += [_total(run, each.area, each) for each in sample.totals(areas, layer.inside) if each.area != -1]
+        still_mine()
+        rows += [_total(run, each.area, each) for each in _found(chances, layer.held, layer.inside, sample)[1:]]
+    return rows
+
+
+def store_totals(run: TrainingRun, rows: list[AreaTotal]) -> None:
+    """Put these in place of the totals that the run has."""
     with transaction.atomic():
         AreaTotal.objects.filter(run=run).delete()
         AreaTotal.objects.bulk_create(rows, batch_size=2000)
-    return len(rows)
 
 
-@dataclass(frozen=True)
-class _Sample:
-    chances: NDArray[np.float64]  # (n,)
-    searched: NDArray[np.int64]  # (m,) rows of the cells judged
-    y: NDArray[np.float64]  # (m,)
-    weights: NDArray[np.float64]  # (m,)
-
-    @classmethod
-    def of(cls, chances, y, is_sampled, weights) -> "_Sample":
-        searched = np.flatnonzero(is_sampled)
-        return cls(chances, searched, np.asarray(y, dtype=float)[searched], np.asarray(weights, float)[searched])
-
-    def totals(self, areas: NDArray[np.int64], inside: NDArray[np.float64]) -> list[intensity.Total]:
-        return intensity.totals(
-            self.chances, areas, searched=self.searched, y=self.y, weights=self.weights, inside=inside
-        )
+def _found(
+    chances: NDArray[np.float64], areas: dict[int, NDArray[np.int64]], inside: NDArray[np.float64], sample: Sample
+) -> list[intensity.Total]:
+    return intensity.totals(
+        chances,
+        areas,
+        searched=sample.searched,
+        y=sample.y,
+        weights=sample.weights,
+        inside=inside,
+        readers=sample.readers,
+        reader_variance=sample.reader_variance,
+        unsure=sample.unsure,
+        unsure_weights=sample.unsure_weights,
+    )
 
 
 def _chances(scores: Scores) -> NDArray[np.float64]:
@@ -164,13 +157,6 @@ def _chances(scores: Scores) -> NDArray[np.float64]:
     imagery."""
     probability = scores.head("probability").astype(np.float64)
     return np.where(np.isfinite(probability), probability, np.clip(scores.shown.astype(np.float64), 0, 1))
-
-
-def _all_of(sample: _Sample, layers: list[area_cells.LayerCells]) -> intensity.Total:
-    """The total of all cells; those that the country's border crosses count with their share inside."""
-    country = next((each for each in layers if each.layer.kind == AreaKind.ADMIN), None)
-    inside = country.inside if country else np.ones(len(sample.chances))
-    return next(each for each in sample.totals(np.full(len(inside), -1), inside) if each.area == -1)
 
 
 def _total(run: TrainingRun, area: int | None, found: intensity.Total) -> AreaTotal:
@@ -184,4 +170,7 @@ def _total(run: TrainingRun, area: int | None, found: intensity.Total) -> AreaTo
         high=found.high,
         shrunk=found.shrunk,
         reason=found.reason,
+        n_unsure=found.n_unsure,
+        share_if_clear=found.share_if_clear,
+        share_if_mined=found.share_if_mined,
     )

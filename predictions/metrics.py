@@ -5,9 +5,20 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from predictions.bootstrap import N_RESAMPLES, Resamples, limits
+from predictions.bootstrap import (
+    MIN_OF_EACH,
+    N_RESAMPLES,
+    Limits,
+    Resamples,
+    effective_blocks,
+    jackknife_limits,
+    limits,
+    share_limits,
+    without_each,
+)
 from predictions.curves import share_interval
 from predictions.quantities import (
+    FEW_MINES,
     NO_BUDGET,
     NO_NEGATIVE,
     NO_POSITIVE,
@@ -123,9 +134,15 @@ def summary(
     Returns
     -------
     Metrics
-        With nothing judged, no positive or no negative, figures without a meaning are None and say why.
-        Where a ranking is perfect or worthless in all resamples alike, its intervals are those of a share
+        With nothing judged, no positive or no negative, figures without a meaning are None and say why. Average
+        precision, AUC and recall have no interval on fewer than five mines, the AUC none on fewer than five clear
+        cells. Where a ranking is perfect or worthless in all resamples alike, its intervals are those of a share
         (`share_interval`) of the cells it rests on.
+
+    Notes
+    -----
+    Average precision and AUC: `bootstrap.jackknife_limits`; recall: `bootstrap.share_limits`; the others percentiles
+    of drawn blocks. docs/model.md has their coverage by number of mines.
     """
     y, scores, weights = checked(y, scores, weights)
     blocks = np.asarray(blocks)
@@ -169,18 +186,48 @@ def _figures(y, scores, weights, blocks, probabilities, budget, k, resamples: Re
         return np.concatenate([ranked[:, :2], lost, ranked[:, 2:]], axis=1)
 
     values, drawn = statistic(None)[0], resamples.of_statistic(statistic)
+    left_out = without_each(blocks, ranking.precision_and_area)
     reasons = _reasons(y, weights, probabilities, budget)
     figures = {}
     for column, name in enumerate(NAMES):
         if reasons[name]:
             figures[name] = missing(len(y), reasons[name])
             continue
-        low, high, reason = limits(drawn[:, column], resamples.n_blocks)
-        if name in RANKED and low == high and values[column] in (0, 1):
+        value, those = values[column], left_out[:, column] if column < 2 else None
+        low, high, reason = _limits(name, value, drawn[:, column], those, y, weights, blocks, resamples.n_blocks)
+        if name in RANKED and low is not None and low == high and value in (0, 1):
             rows = stood_on(name, y, scores, k)
-            _, low, high = share_interval(np.full(len(rows), values[column]), weights[rows], blocks[rows])
-        figures[name] = quantity(values[column], low, high, n=len(y), reason=reason)
+            _, low, high = share_interval(np.full(len(rows), value), weights[rows], blocks[rows])
+        figures[name] = quantity(value, low, high, n=len(y), reason=reason)
     return figures
+
+
+def _limits(name: str, value: float, drawn, left_out, y, weights, blocks, n_blocks: int) -> Limits:
+    if name in ("brier", "log_loss", "precision_at_k") or not 0 < value < 1:
+        return limits(drawn, n_blocks)
+    if name == "recall_at_budget":
+        return share_limits(value, drawn, n_blocks) if y.sum() >= MIN_OF_EACH else (None, None, FEW_MINES)
+    if name == "auc":
+        return area_limits(value, left_out, y, weights, blocks)
+    return precision_limits(value, left_out, y, weights, blocks)
+
+
+def area_limits(value: float, left_out: ArrayLike, y: NDArray, weights: NDArray, blocks: NDArray) -> Limits:
+    """The interval of an AUC between 0 and 1 from its values with each block left out (`bootstrap.without_each`)."""
+    if min(y.sum(), (1 - y).sum()) < MIN_OF_EACH:
+        return None, None, FEW_MINES
+    in_blocks = min(effective_blocks(blocks, weights * y), effective_blocks(blocks, weights * (1 - y)))
+    return jackknife_limits(value, left_out, in_blocks)
+
+
+def precision_limits(value: float, left_out: ArrayLike, y: NDArray, weights: NDArray, blocks: NDArray) -> Limits:
+    """The same of an average precision; of one of 0 or 1 that of a share of its mines."""
+    if y.sum() < MIN_OF_EACH:
+        return None, None, FEW_MINES
+    if not 0 < value < 1:
+        mines = y > 0
+        return *share_interval(np.full(int(mines.sum()), value), weights[mines], blocks[mines])[1:], ""
+    return jackknife_limits(value, left_out, effective_blocks(blocks, weights * y))
 
 
 def stood_on(name: str, y: NDArray, scores: NDArray, k: int = 0) -> NDArray:

@@ -36,13 +36,17 @@ class Ranking:
         self._ends = np.flatnonzero(is_end)  # the last row of each step
         self._step = np.cumsum(is_end) - is_end  # the step of each row
         self._positives = np.flatnonzero(y[self._order])
-        self.thresholds = ordered[self._ends]
 
     def average_precision(self, multiplicities: NDArray | None = None) -> NDArray:
         return self._drawn(multiplicities).average_precision()
 
     def area_under_curve(self, multiplicities: NDArray | None = None) -> NDArray:
         return self._drawn(multiplicities).area_under_curve()
+
+    def precision_and_area(self, multiplicities: NDArray | None = None) -> NDArray:
+        """Average precision and AUC at once: (m, 2)."""
+        drawn = self._drawn(multiplicities)
+        return np.stack([drawn.average_precision(), drawn.area_under_curve()], axis=1)
 
     def recall_at_budget(self, budget: float, multiplicities: NDArray | None = None) -> NDArray:
         return self._drawn(multiplicities).recall_within(self._share(budget))
@@ -62,16 +66,6 @@ class Ranking:
             ],
             axis=1,
         )
-
-    def above(self, rows: NDArray, multiplicities: NDArray | None = None) -> tuple[NDArray, NDArray]:
-        """Weight of positives and of all cells in the first `rows` (whole numbers) of the ranking: (m, len(rows))."""
-        drawn = self._drawn(multiplicities)
-        return drawn.positive_upto(rows - 1), drawn.every_upto(rows - 1)
-
-    def rows_above(self, thresholds: ArrayLike) -> NDArray:
-        """How many cells score at least each threshold."""
-        n_upto = np.append(0, self._ends + 1)
-        return n_upto[np.searchsorted(-self.thresholds, -np.asarray(thresholds, dtype=float), side="right")]
 
     def _drawn(self, multiplicities: NDArray | None) -> "_Drawn":
         return _Drawn(self, np.ones((1, len(self._order))) if multiplicities is None else multiplicities)
@@ -127,9 +121,6 @@ class _Drawn:
 
     def every_upto(self, rows: NDArray) -> NDArray:
         return _upto(self._every, rows)
-
-    def positive_upto(self, rows: NDArray) -> NDArray:
-        return _upto(self._positive, np.where(rows >= 0, self._n_positive_upto[rows] - 1, -1))
 
     def _interpolated(self, where: NDArray, along: NDArray) -> tuple[NDArray, NDArray]:
         """Weight of positives and of all at the place `where` of each resample's `along`, ties in proportion."""

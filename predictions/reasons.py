@@ -8,6 +8,9 @@ SENTENCES: dict[str, Promise] = {
     "no_positives": _("No judged cell holds a mine."),
     "no_negatives": _("No judged cell was searched and found clear."),
     "no_sample": _("No grid cells were drawn at random and searched: this needs a probability sample of cells."),
+    "too_few_mines": _(
+        "Fewer than five judged cells hold mines, or fewer than five hold none: too few for an interval."
+    ),
     "too_few_blocks": _("The judged cells lie in too few blocks for an interval."),
     "too_few_groups": _("The judged cells lie in one area only: there is none to leave out."),
     "no_variation": _("Scores of judged cells are all alike, or part mines from the rest completely."),

@@ -15,7 +15,7 @@ OPTIONS = {
     "seed": 0,
     "purpose": "",
     "background_ratio": 3.0,
-    "error_rates_from": "",  # of made-up registers: where their error rates come from
+    "error_rates_from": "",  # of made-up registers: a key of run_words.ERROR_RATES
 }
 
 

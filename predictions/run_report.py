@@ -108,7 +108,7 @@ class Gain:
     is_measurable: bool
     n_judged: int
     n_judged_positive: int
-    error_rates_from: str
+    error_rates_from: str  # in words
 
 
 @dataclass(frozen=True)
@@ -249,7 +249,7 @@ def _gain(stored: Mapping) -> Gain:
         bool(stored.get("is_measurable")),
         stored.get("n_judged") or 0,
         stored.get("n_judged_positive") or 0,
-        stored.get("error_rates_from", ""),
+        str(run_words.ERROR_RATES.get(stored.get("error_rates_from"), stored.get("error_rates_from", ""))),
     )
 
 

@@ -71,6 +71,14 @@ LACKS = {
     "local_only": gettext_lazy("the project uses local imagery only"),
     "not_when_released": gettext_lazy("no right when it was released"),
 }
+# Where the errors of made-up registers come from, which the gain of an audit of them rests on.
+ERROR_RATES = {
+    "demonstration": gettext_lazy(
+        "made up with the country. How many points are wrong, displaced, doubled or missing follows synthetic audits "
+        "or was set by the authors of the demonstration (docs/demonstration.md says which), and was measured in no "
+        "country; what an audit buys elsewhere depends on the errors there."
+    ),
+}
 CALIBRATIONS = {"isotonic": gettext_lazy("isotonic regression"), "platt": gettext_lazy("a logistic curve (Platt)")}
 
 

@@ -11,9 +11,9 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from predictions.bootstrap import N_RESAMPLES, Resamples, limits
+from predictions.bootstrap import without_each
 from predictions.curves import share_interval
-from predictions.metrics import stood_on
+from predictions.metrics import area_limits, stood_on
 from predictions.quantities import NO_NEGATIVE, NO_POSITIVE, Quantity, missing, quantity
 from predictions.ranking import Ranking, checked
 
@@ -41,7 +41,6 @@ def by_stratum(
     strata: Mapping[str, ArrayLike],
     *,
     threshold: float,
-    n_resamples: int = N_RESAMPLES,
     n_permutations: int = N_PERMUTATIONS,
     seed: int = 0,
 ) -> list[Row]:
@@ -59,8 +58,8 @@ def by_stratum(
     Returns
     -------
     list of Row
-        Recall and false-positive rate with `share_interval`, AUC with the block bootstrap; missing with a reason where
-        a level has no positives or no negatives (a mineral is known of cells with mines only). `p_value` as
+        Recall and false-positive rate with `share_interval`, AUC with `metrics.area_limits`; missing with a reason
+        where a level has no positives or no negatives (a mineral is known of cells with mines only). `p_value` as
         `within_blocks`; None where that cannot say.
     """
     y, scores, weights = checked(y, scores, weights)
@@ -71,7 +70,7 @@ def by_stratum(
         stated = levels != ""
         for level in _ordered(by, np.unique(levels[stated])):
             inside = levels == level
-            row = _row(y[inside], scores[inside], weights[inside], blocks[inside], called[inside], n_resamples, seed)
+            row = _row(y[inside], scores[inside], weights[inside], blocks[inside], called[inside])
             tests = []
             for truth in (1, 0):
                 part = stated & (y == truth)
@@ -143,14 +142,14 @@ def distance_levels(distance_m: ArrayLike) -> NDArray:
     return np.where(np.isnan(distance), "", level)
 
 
-def _row(y, scores, weights, blocks, called, n_resamples, seed) -> dict:
+def _row(y, scores, weights, blocks, called) -> dict:
     n, n_positive = len(y), int(y.sum())
     return {
         "n": n,
         "n_positive": n_positive,
         "recall": _rate(called, y == 1, weights, blocks, NO_POSITIVE),
         "fpr": _rate(called, y == 0, weights, blocks, NO_NEGATIVE),
-        "auc": _auc(y, scores, weights, blocks, n_resamples, seed),
+        "auc": _auc(y, scores, weights, blocks),
     }
 
 
@@ -160,16 +159,17 @@ def _rate(called: NDArray, part: NDArray, weights: NDArray, blocks: NDArray, rea
     return missing(n, reason) if not np.isfinite(share) else quantity(share, low, high, n=n)
 
 
-def _auc(y, scores, weights, blocks, n_resamples, seed) -> Quantity:
+def _auc(y, scores, weights, blocks) -> Quantity:
     ranking = Ranking(y, scores, weights)
     value = float(ranking.area_under_curve()[0])
     if not np.isfinite(value):
         return missing(len(y), NO_NEGATIVE if (weights @ y) > 0 else NO_POSITIVE)
-    resamples = Resamples.of(blocks, n_resamples, seed)
-    low, high, reason = limits(resamples.of_statistic(ranking.area_under_curve), resamples.n_blocks)
-    if low == high and value in (0, 1):
+    if value in (0, 1):
         rows = stood_on("auc", y, scores)
         _, low, high = share_interval(np.full(len(rows), value), weights[rows], blocks[rows])
+        return quantity(value, low, high, n=len(y))
+    left_out = without_each(blocks, ranking.area_under_curve)
+    low, high, reason = area_limits(value, left_out, y, weights, blocks)
     return quantity(value, low, high, n=len(y), reason=reason)
 
 

@@ -3,10 +3,14 @@
 from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from labels.models import ReferenceLayer
+from labels.report_words import number, percent
 from predictions import reasons
 from predictions.models import AreaTotal, TrainingRun
+from predictions.readers import MIN_READ_TWICE
+from predictions.run_quantities import Quantity
 
 SHOWN = 12  # areas of a layer; the others are counted
 UNKNOWN = "not_computed"
@@ -22,6 +26,7 @@ class TotalRow:
     x: float | None
     shrunk_x: float | None
     reason: str  # in words, where share or interval are missing
+    unsure: str  # how far the unsure cells could move the share; empty without any
 
     @property
     def n_with_mines(self) -> dict[str, float | None]:
@@ -47,6 +52,21 @@ def table(run: TrainingRun) -> list[TotalGroup]:
         rows = [_row(each, widest) for each in ranked[:SHOWN]]
         groups.append(TotalGroup(_name(layer), rows, len(ranked) - len(rows)))
     return groups
+
+
+@dataclass(frozen=True)
+class Country:
+    """The total of all that was mapped, as the card tells it."""
+
+    n_cells: Quantity
+    share: Quantity
+    unsure: str
+
+
+def of_all(run: TrainingRun) -> Country:
+    stored = run.figures.get("totals", {})
+    bounds = (stored.get("n_unsure", 0), stored.get("share_if_clear"), stored.get("share_if_mined"))
+    return Country(Quantity.of(stored.get("n_cells")), Quantity.of(stored.get("share")), unsure(*bounds))
 
 
 def _by_layer(totals: list[AreaTotal]) -> list[tuple[ReferenceLayer | None, list[AreaTotal]]]:
@@ -81,4 +101,58 @@ def _row(total: AreaTotal, widest: float) -> TotalRow:
         x=drawn["share"],
         shrunk_x=drawn["shrunk"],
         reason=reasons.sentence(missing) if missing else "",
+        unsure=unsure(total.n_unsure, total.share_if_clear, total.share_if_mined),
     )
+
+
+def unsure(n: int, if_clear: float | None, if_mined: float | None) -> str:
+    """How far cells without an answer could move a share; empty without such cells."""
+    if not n:
+        return ""
+    if if_clear is None or if_mined is None:
+        return ngettext("%(n)s unsure", "%(n)s unsure", n) % {"n": number(n)}
+    told = {"n": number(n), "low": percent(if_clear), "high": percent(if_mined)}
+    return (
+        ngettext(
+            "%(low)s if the one unsure is clear, %(high)s if it has a mine",
+            "%(low)s if all %(n)s unsure are clear, %(high)s if all have mines",
+            n,
+        )
+        % told
+    )
+
+
+def stands_on(run: TrainingRun) -> list[str]:
+    """What intervals of the totals hold and do not hold, in sentences; empty where no total was worked out."""
+    stored = run.figures.get("totals", {})
+    if "n_read_twice" not in stored:
+        return []
+    n = stored["n_read_twice"]
+    if stored["reader_variance"] is None:
+        told = _(
+            "Readers' errors are not in these intervals: %(n)s of the drawn cells were read twice as planned, and at "
+            "least %(least)s are needed to tell how far readers lean apart."
+        )
+    else:
+        told = _(
+            "How far readers lean apart is in these intervals, from %(n)s cells read twice as planned. What all "
+            "readers miss is not."
+        )
+    sentences = [told % {"n": number(n), "least": number(MIN_READ_TWICE)}]
+    if stored.get("n_unsure"):
+        sentences.append(
+            _(
+                "Drawn cells without an answer (unsure, in dispute, seen too little) are left out of shares and "
+                "intervals, as if they were like the others. Beside a share stands what it would be if none of them, "
+                "or all of them, had a mine."
+            )
+        )
+    if left_out := run.figures.get("audits_not_weighed"):
+        sentences.append(
+            _(
+                "Cells of these audits are not in the sample, for it cannot be told which cells they could have drawn: "
+                "%(audits)s."
+            )
+            % {"audits": ", ".join(left_out)}
+        )
+    return sentences

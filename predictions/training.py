@@ -22,6 +22,7 @@ from labels.models import Job, Project, ReferenceArea, Release
 from labels.releases.making import audits_to_release, make_release
 from predictions import judging, mapping
 from predictions.applicability import Applicability
+from predictions.drawn import Sample
 from predictions.fitting import Heads
 from predictions.judging import Judged
 from predictions.kept_fits import KeptFits
@@ -161,8 +162,12 @@ def train(running: RunningJob) -> dict:
     threshold = judging.threshold_of(mapping.Scores(**scores).shown, problem.budget)
     mapping.write_map(run, threshold=threshold, still_mine=lambda: running.progress(0))
     clock.lap("map")
-    figures |= {"durations_s": clock.durations, "versions": versions()}
-    _publish(running, material, figures, content_sha256)
+    running.begin(_("totals of areas"))
+    sample = Sample.of(material.frame, run.release)
+    totals = mapping.totals_of(run, sample, still_mine=lambda: running.progress(0))
+    clock.lap("totals")
+    figures |= {"durations_s": clock.durations, "versions": versions(), "totals": _totals(totals[0], sample)}
+    _publish(running, material, figures, totals, content_sha256)
     return _result(run)
 
 
@@ -240,7 +245,7 @@ def _fitted(running: RunningJob, material: Material, problem: Problem) -> Judged
         judged=problem.is_judged,
         judged_weight=judging_weights(problem),
     )
-    return judging.judged(problem, heads, has_record=material.frame.steps["registered"][material.rows] > 0)
+    return judging.judged(problem, heads)
 
 
 def _scored(running: RunningJob, material: Material, fit: Judged) -> tuple[dict, Applicability | None]:
@@ -272,7 +277,7 @@ def _scored(running: RunningJob, material: Material, fit: Judged) -> tuple[dict,
     arrays = {
         "cells": np.asarray(features.cells),
         "score": score,
-        "probability": fit.probabilities(shown, material.frame.areas),
+        "probability": fit.probabilities(shown),
         "out_of_block": out_of_block,
         "in_frame": material.frame.in_frame.astype(np.uint8),
         "distance": distance,
@@ -321,6 +326,7 @@ def _figures(running: RunningJob, material: Material, fit: Judged, scores: dict,
             "n_outside": n_outside,
         },
         "release": run.release.number,
+        "audits_not_weighed": frame.audits_not_weighed,
         **found,
     }
 
@@ -328,12 +334,13 @@ def _figures(running: RunningJob, material: Material, fit: Judged, scores: dict,
 # ---- publishing ----
 
 
-def _publish(running: RunningJob, material: Material, figures: dict, content_sha256: str) -> None:
+def _publish(
+    running: RunningJob, material: Material, figures: dict, totals: list[AreaTotal], content_sha256: str
+) -> None:
     """The run's row and its totals of areas, at once and only by the worker that still holds the job."""
     run, frame = material.run, material.frame
     with transaction.atomic():
-        mapping.write_totals(run, y=frame.y[:, 0], is_sampled=frame.is_sample, weights=frame.sample_weights)
-        figures["totals"] = _totals(run, figures["n_cells"])
+        mapping.store_totals(run, totals)
         run.labels_sha256 = frame.labels_sha256
         run.features_sha256 = run.feature_set.content_sha256
         run.code_version = code_version()
@@ -348,15 +355,20 @@ def _publish(running: RunningJob, material: Material, figures: dict, content_sha
         running.still_mine()
 
 
-def _totals(run: TrainingRun, n_mapped: int) -> dict:
-    """`figures["totals"]`: of all that was mapped."""
-    total = AreaTotal.objects.filter(run=run, area=None).first()
-    if total is None:
-        return {}
+def _totals(total: AreaTotal, sample: Sample) -> dict:
+    """`figures["totals"]`: of all that was mapped, and what its interval does and does not hold."""
     n, reason = total.n_searched, total.reason
     share = quantity(total.share, total.low, total.high, n=n, reason=reason)
     cells = (None if each is None else each * total.n_cells for each in (total.share, total.low, total.high))
-    return {"n_cells": quantity(*cells, n=n, reason=reason), "share": share}
+    return {
+        "n_cells": quantity(*cells, n=n, reason=reason),
+        "share": share,
+        "n_unsure": total.n_unsure,
+        "share_if_clear": total.share_if_clear,
+        "share_if_mined": total.share_if_mined,
+        "n_read_twice": sample.n_read_twice,
+        "reader_variance": sample.reader_variance,
+    }
 
 
 # ---- the current run ----

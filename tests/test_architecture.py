@@ -33,6 +33,8 @@ PURE = [
     "predictions/strata.py",
     "predictions/applicability.py",
     "predictions/intensity.py",
+    "predictions/readers.py",
+    "predictions/shrinking.py",
     "predictions/gains.py",
     "predictions/simulation.py",
     "predictions/rasters.py",

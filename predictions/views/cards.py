@@ -6,6 +6,7 @@ from django.views.decorators.http import require_safe
 
 from labels.models import Project
 from labels.views.doors import in_project
+from predictions import totals_table
 from predictions.origins import origins_on
 from predictions.run_report import RunReport
 from predictions.views.runs import named_sources, runs_of
@@ -26,6 +27,8 @@ def run_card(request: HttpRequest, project: Project, run: int) -> HttpResponse:
         "figures": found.figures,
         # What is said in words below is no option to read as code.
         "options": {name: value for name, value in found.options.items() if name != "error_rates_from"},
+        "country": totals_table.of_all(found),
+        "stands_on": totals_table.stands_on(found),
         "rights": _rights(found.feature_set.source),
     }
     return render(request, "predictions/run_card.html", context)

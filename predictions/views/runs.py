@@ -69,6 +69,7 @@ def _finished(request: HttpRequest, project: Project, found: TrainingRun) -> Htt
         "left_out": named_sources(project, report.left_out),
         "map": map_panel.panel(found, request.user),
         "totals": totals_table.table(found),
+        "stands_on": totals_table.stands_on(found),
         "before": _done(project).filter(number__lt=found.number).first(),
     }
     return render(request, "predictions/run.html", context)

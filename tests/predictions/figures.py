@@ -141,7 +141,10 @@ FIGURES = {
         "n_judged_positive": 88,
         "error_rates_from": "",
     },
-    "totals": {"n_cells": quantity(1780, 1420, 2200), "share": quantity(0.016, 0.013, 0.02)},
+    "totals": {
+        "n_cells": quantity(1780, 1420, 2200), "share": quantity(0.016, 0.013, 0.02), "n_unsure": 41,
+        "share_if_clear": 0.015, "share_if_mined": 0.048, "n_read_twice": 12, "reader_variance": None,
+    },
     "durations_s": {"labels": 1.2, "fit": 11.0, "validation": 22.5, "map": 3.0},
     "versions": {"numpy": "2.2.6", "scipy": "1.15.2", "python": "3.11.9"},
 }  # fmt: skip

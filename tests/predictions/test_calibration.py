@@ -1,12 +1,16 @@
 """Scores become probabilities that mean what they say."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from predictions import calibration, quantities
+from predictions import calibration, judging, quantities
 from predictions.calibration import Calibration
+from tests.predictions import worlds
 
 
 def judged(n: int, seed: int = 0, slope: float = 1.0, intercept: float = 0.0):
@@ -163,17 +167,28 @@ def test_cox_says_why_it_cannot():
     assert together.slope["reason"] == quantities.FEW_BLOCKS
 
 
-def test_recording_shares_are_drawn_towards_the_others():
-    recorded = np.array([1] * 30 + [0] * 30 + [1] * 6 + [0] * 54 + [1] * 2, dtype=bool)
-    strata = np.array([0] * 60 + [1] * 60 + [2] * 2)
-    found = calibration.recording_shares(recorded, strata)
-    assert found[0][0] == pytest.approx(0.5, abs=0.04)
-    assert found[1][0] == pytest.approx(0.12, abs=0.04)
-    assert 0.2 < found[2][0] < 0.95  # two cells alone would say 1
-    assert all(low < c < high for c, low, high in found.values())
-    assert calibration.recording_shares(np.zeros(0, dtype=bool), np.zeros(0, dtype=int)) == {}
+# --- what a run calibrates on ----------------------------------------------------------------------------------------
 
 
-def test_correction_divides_by_the_share_and_stops_at_one():
-    found = calibration.corrected(np.array([0.1, 0.3, 0.6]), np.array([0.5, np.nan, 0.5]))
-    assert found == pytest.approx([0.2, 0.3, 1.0])
+@pytest.mark.parametrize("sampled", ["both kinds", "clear cells alone", "nothing"])
+def test_without_mines_in_the_sample_probabilities_are_of_mines_known_of(sampled):
+    """They then add up to the mines that are known of among the cells of the fit, not to those there are."""
+    of = worlds.world(3)
+    problem = worlds.problem(of, n_records=120)
+    is_sampled = problem.sample_weights > 0
+    if sampled == "clear cells alone":
+        is_sampled &= problem.y[:, 0] == 0
+    elif sampled == "nothing":
+        is_sampled &= False
+    weights = np.where(is_sampled, problem.sample_weights, 0.0)
+    problem = replace(problem, sample_weights=weights, fit_weights=problem.fit_weights[:, None])
+    scores = of.features[:, :1]
+    fit = judging.judged(problem, SimpleNamespace(out_of_block=scores))
+    assert fit.chances[0].is_of_records == (sampled != "both kinds")
+    told = fit.probabilities(scores)[:, 0].mean()
+    if sampled == "both kinds":
+        assert told == pytest.approx(of.truth.mean(), rel=0.2)
+        assert judging.reliability(fit)["bins"]
+    else:
+        assert told == pytest.approx(problem.y[:, 0].mean(), rel=0.05) and told < 0.8 * of.truth.mean()
+        assert judging.reliability(fit)["slope"]["reason"] == quantities.NO_SAMPLE

@@ -13,7 +13,7 @@ from django.utils import timezone
 from labels import jobs
 from labels.demonstration.scenes import REGIONAL
 from labels.models import Job, Membership
-from predictions import demonstration
+from predictions import demonstration, run_words
 from predictions.models import TrainingRun
 from tests.factories import make_project, make_source
 from tests.predictions.countries import make_province
@@ -61,7 +61,7 @@ def test_each_step_is_asked_for_once(wandara):
     call_command("demonstrate_model")
     demonstration.go_on(wandara)
     run = wandara.training_runs.get()
-    assert run.made_by.username == "lead" and "synthetic audits" in run.options["error_rates_from"]
+    assert run.made_by.username == "lead" and run.options["error_rates_from"] in run_words.ERROR_RATES
     TrainingRun.objects.filter(pk=run.pk).update(content_sha256="1" * 64)
     assert "Training run 1 is there" in demonstration.go_on(wandara)
     run.refresh_from_db()

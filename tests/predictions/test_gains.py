@@ -80,7 +80,7 @@ def test_only_judged_cells_count():
 
 def test_changes_are_counted_in_cells_unless_given():
     truth, labels, scorer = rows()
-    about = {"truth": truth, "weights": np.ones(600), "blocks": np.arange(600) // 12, "n_resamples": 50}
+    about = {"truth": truth, "weights": np.ones(600), "blocks": np.arange(600) // 12}
     found = gains.gain(labels, scorer, **about)
     steps = list(labels.values())
     assert [step["n_changed"] for step in found["steps"]] == [
@@ -144,15 +144,15 @@ def test_the_simulated_annotator_mends_most_records():
 def test_a_seed_gives_the_same_country_again():
     first, again = simulation.country(3), simulation.country(3)
     np.testing.assert_array_equal(first.features, again.features)
-    assert simulation.gain_of(3, side=24, n_sample=250, n_suggested=50, n_resamples=20) == simulation.gain_of(
-        3, side=24, n_sample=250, n_suggested=50, n_resamples=20
+    assert simulation.gain_of(3, side=24, n_sample=250, n_suggested=50) == simulation.gain_of(
+        3, side=24, n_sample=250, n_suggested=50
     )
 
 
 def test_auditing_buys_average_precision():
     """On the mean of ten countries, three of which nobody has seen before."""
     seeds = [*range(N_SEEDS - N_DRAWN), *(secrets.randbelow(10**9) for _ in range(N_DRAWN))]
-    about = {"side": 40, "n_sample": 700, "n_suggested": 200, "n_resamples": 2}
+    about = {"side": 40, "n_sample": 700, "n_suggested": 200}
     found = {seed: simulation.gain_of(seed, **about) for seed in seeds}
     gained = {seed: each["gain_ap"]["value"] for seed, each in found.items()}
     assert np.mean(list(gained.values())) > 0, f"gains by seed: {gained}"

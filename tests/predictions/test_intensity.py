@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from predictions import intensity, quantities
-from predictions.intensity import reader_variance, totals
+from predictions.calibration import Calibration
+from predictions.intensity import totals
+from predictions.readers import reader_variance
 
 N_AREAS, N_CELLS = 16, 256
 AREAS = np.repeat(np.arange(N_AREAS), N_CELLS)
@@ -72,6 +74,19 @@ def test_it_covers_where_high_scores_were_searched_more():
     areas, everywhere = coverage(12, 15, 10, sample)
     assert 0.93 <= areas <= 0.97, areas
     assert 0.90 <= everywhere <= 0.99, everywhere
+
+
+@pytest.mark.parametrize("m, base, rule", [(30, 0.1, "platt"), (80, 0.2, "isotonic")])
+def test_it_covers_with_probabilities_calibrated_on_the_same_cells(m, base, rule):
+    def sample(rng, y, f):
+        scores = 0.3 * np.log(f / (1 - f)) + rng.normal(0, 0.1, len(f))
+        rows, weights = drawn(rng, m), np.full(16 * m, N_CELLS / m)
+        chances = Calibration.fit(scores[rows], y[rows], weights, rule).predict(scores)
+        return totals(chances, AREAS, searched=rows, y=y[rows], weights=weights)
+
+    areas, everywhere = coverage(14, 12, 8, sample, base)
+    assert 0.93 <= areas <= 0.97, areas
+    assert 0.88 <= everywhere <= 1, everywhere  # of 96 samples
 
 
 @pytest.mark.parametrize("m, share", [(30, 0.05), (300, 0.005)])
@@ -230,11 +245,68 @@ def test_shrinking_brings_areas_nearer_to_the_truth():
         ({"weights": [0.5, 2]}, "below 1"),
         ({"y": [1]}, "differ in number"),
         ({"reader_variance": 0.1}, "who judged"),
+        ({"unsure": [1], "unsure_weights": [2]}, "searched twice"),
+        ({"unsure": [3]}, "unsure cells differ"),
     ],
 )
 def test_bad_input_is_named(changes, complaint):
     with pytest.raises(ValueError, match=complaint):
         totals(np.zeros(5), np.zeros(5, int), **({"searched": [1, 2], "y": [0, 1]} | changes))
+
+
+# --- unsure cells ----------------------------------------------------------------------------------------------------
+
+
+def test_bounds_are_the_estimate_with_unsure_cells_all_clear_or_all_mined():
+    y, f, rows = simple()
+    searched, unsure = rows[::2], rows[1::2]
+    weights = np.full(len(rows), N_CELLS / 30)
+
+    def found(**more):
+        about = {"searched": searched, "y": y[searched], "weights": weights[::2]}
+        return totals(np.zeros(len(f)), AREAS, **about | more)
+
+    bounded = found(unsure=unsure, unsure_weights=weights[1::2])
+    for at, value in (("share_if_clear", 0.0), ("share_if_mined", 1.0)):
+        filled = np.concatenate([y[searched], np.full(len(unsure), value)])
+        whole = found(searched=np.concatenate([searched, unsure]), y=filled, weights=weights)
+        assert [getattr(total, at) for total in bounded] == pytest.approx([total.share for total in whole])
+    plain = found()
+    assert [total.n_unsure for total in bounded[:2]] == [240, 15]
+    assert [(a.share, a.low, a.high) for a in bounded] == [(a.share, a.low, a.high) for a in plain]
+    assert all(total.share_if_clear == total.share == total.share_if_mined for total in plain)
+
+
+def test_bounds_hold_the_truth_where_mines_make_readers_hesitate():
+    """Half of the mines are unsure: the share alone is far too low."""
+    rng, held_it, missed = np.random.default_rng(8), [], []
+    for _ in range(40):
+        y, f = country(rng, 0.2)
+        rows = drawn(rng, 30)
+        is_unsure = rng.random(len(rows)) < np.where(y[rows] > 0, 0.5, 0.1)
+        about = {"weights": np.full((~is_unsure).sum(), 8.0), "unsure_weights": np.full(is_unsure.sum(), 8.0)}
+        sure = rows[~is_unsure]
+        total = totals(f, AREAS, searched=sure, y=y[sure], unsure=rows[is_unsure], **about)[0]
+        held_it.append(total.share_if_clear < y.mean() < total.share_if_mined)
+        missed.append(total.high < y.mean())
+    assert np.mean(held_it) >= 0.95
+    assert np.mean(missed) > 0.5
+
+
+def test_areas_may_be_named_by_their_rows_and_overlap():
+    y, f, rows = simple()
+    by_number = totals(f, AREAS, searched=rows, y=y[rows])
+    held_by = {area: np.flatnonzero(area == AREAS) for area in range(N_AREAS)} | {99: np.arange(700)}
+    by_rows = totals(f, held_by, searched=rows, y=y[rows])
+    for one, other in zip(by_number, by_rows, strict=False):
+        assert (one.area, one.share, one.low, one.high) == pytest.approx(
+            (other.area, other.share, other.low, other.high)
+        )
+    assert (
+        by_rows[-1].area == 99
+        and by_rows[-1].n_searched
+        == by_rows[1].n_searched + by_rows[2].n_searched + ((rows >= 512) & (rows < 700)).sum()
+    )
 
 
 # --- readers ---------------------------------------------------------------------------------------------------------

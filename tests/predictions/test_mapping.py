@@ -7,11 +7,12 @@ import sys
 import numpy as np
 import pytest
 import rasterio
-from django.contrib.gis.geos import MultiPolygon, Polygon
+from django.contrib.gis.geos import LineString, MultiPolygon, Polygon
 from rasterio.windows import Window
 
 from labels.errors import BadInput
 from predictions import area_cells, mapping, rasters, storage, totals_table
+from predictions.drawn import Sample
 from predictions.mapping import Scores
 from tests.factories import make_area, square
 from tests.predictions.maps import NORTH, WEST, grid_cells, make_run, rising, scores_of
@@ -156,13 +157,30 @@ def test_a_border_between_two_areas_loses_nothing(project):
     assert sum(len(rows) for rows in layer.held.values()) == 1200
 
 
-def test_overlapping_areas_are_taken_in_turns(project):
+def test_overlapping_areas_are_each_given_all_their_cells(project):
     one = make_area(project, square(-10.81, 6.69, 0.2), kind="protected", name="One")
     two = make_area(project, square(-10.71, 6.69, 0.2), kind="protected", name="Two")
     (layer,) = area_cells.cells_by_layer(project, grid_cells())
-    rounds = list(layer.apart(1200))
-    assert [set(each[each >= 0]) for each in rounds] == [{one.pk}, {two.pk}]
-    assert [(each >= 0).sum() for each in rounds] == [400, 400]
+    held = layer.held
+    assert set(held) == {one.pk, two.pk}
+    assert [len(rows) for rows in held.values()] == [400, 400]
+
+
+def test_an_outline_crosses_the_cells_that_a_geometry_touches():
+    """A ragged outline against every cell of the grid around it, asked of GEOS one by one."""
+    rng = np.random.default_rng(5)
+    angles = np.sort(rng.uniform(0, 2 * np.pi, 60))
+    ring = np.column_stack([np.cos(angles), np.sin(angles)]) * rng.uniform(0.03, 0.09, (60, 1)) + [-10.7, 6.8]
+    ring = np.vstack([ring, ring[:1]])
+    line, cells = LineString(ring.tolist()), grid_cells()
+    expected = {
+        tuple(cell)
+        for cell in cells.tolist()
+        if Polygon.from_bbox((cell[0] / 100, cell[1] / 100, (cell[0] + 1) / 100, (cell[1] + 1) / 100)).intersects(line)
+    }
+    assert set(map(tuple, area_cells.crossed(ring).tolist())) == expected
+    along = area_cells.crossed(np.array([(-10.81, 6.69), (-10.81, 6.72)]))  # on an edge: both sides, and the corners
+    assert {tuple(cell) for cell in along.tolist()} == {(x, y) for x in (-1082, -1081) for y in range(668, 673)}
 
 
 def test_permits_terrain_and_retired_layers_are_left_out(project):
@@ -177,15 +195,18 @@ def test_permits_terrain_and_retired_layers_are_left_out(project):
 # ---- totals ----
 
 
-def write_totals(run, share: float = 0.25, seed: int = 1) -> int:
+def write_totals(run, share: float = 0.25, seed: int = 1, n_unsure: int = 0) -> int:
     """A simple random sample of the cells, judged; a mine is as likely as its score says."""
     rng = np.random.default_rng(seed)
     n = len(Scores.of(run))
-    sampled = np.zeros(n, bool)
-    sampled[rng.choice(n, int(share * n), replace=False)] = True
+    drawn = rng.choice(n, int(share * n), replace=False)
+    searched, unsure = drawn[n_unsure:], drawn[:n_unsure]
     chances = np.clip(Scores.of(run).shown, 0, 1)
-    y = np.where(sampled, rng.random(n) < chances, np.nan).astype(float)
-    return mapping.write_totals(run, y=y, is_sampled=sampled, weights=np.where(sampled, 1 / share, 0))
+    y = (rng.random(n) < chances).astype(float)[searched]
+    weights = np.full(len(drawn), 1 / share)
+    rows = mapping.totals_of(run, Sample(searched, y, weights[n_unsure:], unsure, weights[:n_unsure]))
+    mapping.store_totals(run, rows)
+    return len(rows)
 
 
 def test_each_area_and_the_whole_get_their_total(project):
@@ -215,6 +236,24 @@ def test_cells_of_the_coast_count_with_their_share(project):
     assert {total.area_id: round(total.n_cells, 3) for total in run.area_totals.all()} == {None: 1188, coast.pk: 1188}
 
 
+def test_unsure_cells_stand_beside_the_total(project):
+    make_area(project, square(-10.81, 6.69, 0.3))
+    run = make_run(project)
+    write_totals(run, n_unsure=60)
+    for total in run.area_totals.all():
+        assert total.share_if_clear < total.share < total.share_if_mined
+        assert total.n_unsure > 0
+    whole, areas = totals_table.table(run)
+    assert whole.rows[0].total.n_unsure == 60 and "60 unsure are clear" in whole.rows[0].unsure
+    assert areas.rows[0].unsure
+    run.figures["totals"] = {"n_unsure": 60, "n_read_twice": 12, "reader_variance": None}
+    assert "not in these intervals: 12" in totals_table.stands_on(run)[0]
+    run.figures["totals"] |= {"n_read_twice": 200, "reader_variance": 0.0}
+    run.figures["audits_not_weighed"] = ["north"]
+    read, unsure, audits = totals_table.stands_on(run)
+    assert "from 200 cells read twice" in read and "as if they were like the others" in unsure and "north" in audits
+
+
 def test_totals_written_again_replace_those_there_were(project):
     make_area(project, square(-10.81, 6.69, 0.3))
     run = make_run(project)
@@ -225,8 +264,8 @@ def test_totals_written_again_replace_those_there_were(project):
 def test_an_area_without_a_sample_says_why_it_has_no_total(project):
     make_area(project, square(-10.81, 6.69, 0.02), name="Corner")
     run = make_run(project)
-    nothing = np.zeros(1200)
-    mapping.write_totals(run, y=nothing, is_sampled=nothing > 0, weights=nothing)
+    none = np.zeros(0, int)
+    mapping.store_totals(run, mapping.totals_of(run, Sample(none, np.zeros(0), np.zeros(0), none, np.zeros(0))))
     assert {(total.share, bool(total.reason)) for total in run.area_totals.all()} == {(None, True)}
 
 

@@ -125,13 +125,23 @@ def test_random_and_hard_negatives_stand_apart_and_random_folds_are_marked(as_le
 
 
 def test_few_cells_are_greyed_and_undefined_figures_say_why(as_lead, project):
-    run = make_run(project, figures=figures_without_a_sample())
+    run = make_run(project, figures=figures_without_a_sample() | {"is_of_records": True})
     text = page(as_lead, "run", project, run.number)
+    assert "chances that a mine is known of in a cell, not that there is one" in text
+    sampled = page(as_lead, "run", project, make_run(project).number)
+    assert "chances that a mine is known of" not in sampled
     assert text.count("No grid cells were drawn at random and searched") >= 3
     assert "Measured so: Each of 12 regions left out in turn" in text
     assert "This is no probability sample" in text
     assert "take the scores as an order only" in text
     assert not re.search(r"\bNone\b(?!:)|\bnan\b", text)
+
+
+def test_where_errors_of_a_made_up_register_come_from_is_told_in_words(as_lead, project):
+    for source, words in (("demonstration", "follows synthetic audits"), ("a survey of 1998", "a survey of 1998")):
+        figures = figures_without_gain()
+        figures["gain"]["error_rates_from"] = source
+        assert words in page(as_lead, "run", project, make_run(project, figures=figures).number)
 
 
 def test_groups_of_cells_go_by_their_words(as_lead, project):
@@ -224,6 +234,9 @@ def test_the_card_holds_every_hash_and_option(as_lead, project, lead):
     assert "size_km=10" in text
     assert "2024-01-14" in text
     assert "numpy 2.2.6" in text
+    assert "1,780 cells with artisanal mines (1,420–2,200)" in text
+    assert "2 % if all 41 unsure are clear, 5 % if all have mines" in text
+    assert "Readers' errors are not in these intervals: 12" in text
 
 
 def test_the_card_costs_nobody_their_units(as_lead, project, lead):

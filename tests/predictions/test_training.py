@@ -136,7 +136,7 @@ def test_the_model_file_says_what_it_was_made_of(country):
 def test_what_was_killed_before_the_end_is_done_again_to_the_same_end(country):
     whole = do(start(country))
     run = start(country)
-    with patch("predictions.mapping.write_totals", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+    with patch("predictions.mapping.store_totals", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
         jobs.run(run.job_id)
     run.refresh_from_db()
     assert not run.is_done

@@ -319,7 +319,6 @@ def test_each_threshold_says_what_it_finds(world, problem):
         problem.blocks[rows],
         mapped=np.append(scores, np.nan),
         at=[0.05, 0.1, 0.3, 9.0],
-        n_resamples=200,
     )
     assert [t["n_above"] for t in found] == [(scores >= t).sum() for t in (0.05, 0.1, 0.3)] + [0]
     called = scores[rows] >= 0.1
@@ -349,7 +348,7 @@ def industrial(seed=0, n=3000):
 def test_recall_alone_would_flatter_commercial_mines():
     y, scores, blocks, level = industrial()
     on, far = strata.by_stratum(
-        y, scores, None, blocks, {"distance_to_commercial": level}, threshold=1.0, n_resamples=200, n_permutations=300
+        y, scores, None, blocks, {"distance_to_commercial": level}, threshold=1.0, n_permutations=300
     )
     assert (on["level"], far["level"]) == ("on", "over_5_km")
     assert on["recall"]["value"] > far["recall"]["value"] + 0.3
@@ -383,7 +382,7 @@ def test_what_does_not_vary_within_blocks_is_not_tested():
 def test_a_mineral_is_known_of_mines_only():
     y, scores, blocks, _ = industrial(n=400)
     mineral = np.where(y == 1, np.where(np.arange(400) % 2, "gold", "tin"), "")
-    rows = strata.by_stratum(y, scores, None, blocks, {"mineral": mineral}, threshold=1.0, n_resamples=50)
+    rows = strata.by_stratum(y, scores, None, blocks, {"mineral": mineral}, threshold=1.0)
     assert [row["level"] for row in rows] == ["gold", "tin"]
     assert rows[0]["n"] == rows[0]["n_positive"]
     assert rows[0]["fpr"] == quantities.missing(0, quantities.NO_NEGATIVE)
