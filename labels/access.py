@@ -150,11 +150,11 @@ def expose_project(user, project: Project, what: str) -> int:
 
 
 def has_seen_scores(user, project: Project) -> bool:
-    """Whether the person may review no unit of the project, whenever its audit was or will be opened."""
-    noted = AccessRecord.objects.filter(user=user, project=project, action=SCORES_SEEN)
+    """Whether the person may review no unit of the project, whenever its audit was or will be opened. One query."""
+    noted = AccessRecord.objects.filter(user=user, project=project, action=SCORES_SEEN).order_by()
     # Maps that were looked at before this was noted left rows of the units of their day.
     of_units = Exposure.objects.filter(user=user, what=Exposure.What.SCORE, unit__audit__project=project)
-    return noted.exists() or of_units.exists()
+    return noted.values_list("pk").union(of_units.values_list("pk"), all=True).exists()
 
 
 def login_failure_limit(request, credentials) -> int:
