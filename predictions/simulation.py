@@ -7,7 +7,6 @@ rates are not chosen here: the register's are those of the demonstration's cadas
 annotator. Accuracies say which way labels push a model, never what a real country gives.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -162,11 +161,6 @@ def gain_of(seed: int, *, side: int = 48, n_sample: int = 900, n_suggested: int 
         },
         error_rates_from=ERROR_RATES_FROM,
     )
-
-
-def gain_ap_min(seeds: Iterable[int] = SEEDS) -> float:
-    """The smallest gain in average precision over simulated countries, raw register to audited labels."""
-    return min(gain_of(seed)["gain_ap"]["value"] for seed in seeds)
 
 
 def _field(rng: np.random.Generator, side: int, spread: float) -> NDArray:

@@ -143,8 +143,8 @@ def stands_on(run: TrainingRun) -> list[str]:
         sentences.append(
             _(
                 "Drawn cells without an answer (unsure, in dispute, seen too little) are left out of shares and "
-                "intervals, as if they were like the others. Beside a share stands what it would be if none of them, "
-                "or all of them, had a mine."
+                "intervals, as if they were like the others. With a share stands what it would be if none of them, or "
+                "all of them, had a mine."
             )
         )
     if left_out := run.figures.get("audits_not_weighed"):

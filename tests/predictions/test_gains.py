@@ -158,9 +158,3 @@ def test_auditing_buys_average_precision():
     assert np.mean(list(gained.values())) > 0, f"gains by seed: {gained}"
     assert all(each["error_rates_from"] for each in found.values())
     assert all(each["n_judged"] > 600 and each["n_judged_positive"] > 20 for each in found.values()), gained
-
-
-def test_the_smallest_gain_is_that_of_the_worst_country(monkeypatch):
-    gained = {0: 0.3, 1: 0.1, 2: 0.2}
-    monkeypatch.setattr(simulation, "gain_of", lambda seed, **_: {"gain_ap": {"value": gained[seed]}})
-    assert simulation.gain_ap_min(gained) == 0.1

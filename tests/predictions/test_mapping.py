@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 import rasterio
-from django.contrib.gis.geos import LineString, MultiPolygon, Polygon
+from django.contrib.gis.geos import LineString, MultiPolygon, Point, Polygon
 from rasterio.windows import Window
 
 from labels.errors import BadInput
@@ -181,6 +181,24 @@ def test_an_outline_crosses_the_cells_that_a_geometry_touches():
     assert set(map(tuple, area_cells.crossed(ring).tolist())) == expected
     along = area_cells.crossed(np.array([(-10.81, 6.69), (-10.81, 6.72)]))  # on an edge: both sides, and the corners
     assert {tuple(cell) for cell in along.tolist()} == {(x, y) for x in (-1082, -1081) for y in range(668, 673)}
+
+
+def test_cells_and_their_shares_are_those_of_every_cell_cut_one_by_one(project):
+    rng = np.random.default_rng(9)
+    angles = np.sort(rng.uniform(0, 2 * np.pi, 80))
+    ring = np.column_stack([np.cos(angles), np.sin(angles)]) * rng.uniform(0.08, 0.13, (80, 1)) + [-10.6, 6.84]
+    shape = Polygon(np.vstack([ring, ring[:1]]).tolist(), srid=4326)
+    area = make_area(project, MultiPolygon(shape, srid=4326))
+    (layer,) = area_cells.cells_by_layer(project, grid_cells())
+    held, shares = [], []
+    for row, (x, y) in enumerate(grid_cells().tolist()):
+        cell = Polygon.from_bbox((x / 100, y / 100, (x + 1) / 100, (y + 1) / 100))
+        if shape.contains(Point((2 * x + 1) / 200, (2 * y + 1) / 200, srid=4326)):
+            held.append(row)
+        is_cut = cell.intersects(shape.boundary)
+        shares.append(shape.intersection(cell).area / 1e-4 if is_cut else 1.0)
+    assert layer.held[area.pk].tolist() == held
+    assert layer.inside == pytest.approx(shares, abs=2e-6)
 
 
 def test_permits_terrain_and_retired_layers_are_left_out(project):
