@@ -79,6 +79,8 @@ class Web:
 
 @pytest.fixture(scope="session")
 def static_root(tmp_path_factory) -> Path:
+    if "ASM_STATIC_IS_FRESH" in os.environ:  # ./dev has just collected it
+        return Path(django_settings.STATIC_ROOT)
     folder = tmp_path_factory.mktemp("static")
     command = [sys.executable, "manage.py", "collectstatic", "--noinput", "-v0"]
     subprocess.run(command, cwd=ROOT, check=True, env=os.environ | {"STATIC_ROOT": str(folder), "DEBUG": "0"})
