@@ -25,7 +25,6 @@ CELL_M = 1112.0
 SEARCH_RADIUS_M = 2000.0
 FORMAL = 0.35  # share of mines
 FRINGE = 0.25  # share of cells beside a commercial mine with artisanal digging
-SEEDS = tuple(range(10))
 
 
 @dataclass(frozen=True)
