@@ -114,7 +114,7 @@ def unsure(n: int, if_clear: float | None, if_mined: float | None) -> str:
     told = {"n": number(n), "low": percent(if_clear), "high": percent(if_mined)}
     return (
         ngettext(
-            "%(low)s if the one unsure is clear, %(high)s if it has a mine",
+            "%(low)s if the %(n)s unsure is clear, %(high)s if it has a mine",
             "%(low)s if all %(n)s unsure are clear, %(high)s if all have mines",
             n,
         )
