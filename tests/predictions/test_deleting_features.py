@@ -161,26 +161,16 @@ def test_a_button_pressed_twice_deletes_once(failed, admin):
     assert AccessRecord.objects.filter(action="delete_features").count() == 1
 
 
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("late", ["delete", "set_of"])
-def test_who_waited_for_the_row_sees_the_job_that_took_it_meanwhile(failed, admin, late):
-    """The one before holds the row and gives it another job, which is under way."""
-    jobs_of_it = [
-        Job.objects.create(
-            project=failed.project,
-            kind=Job.Kind.FEATURIZE,
-            state=Job.State.RUNNING,
-            parameters={"feature_set": str(failed.uuid)},
-        )
-        for _ in range(2)
-    ]
+def under_way(project, **parameters) -> Job:
+    return Job.objects.create(project=project, kind=Job.Kind.FEATURIZE, state=Job.State.RUNNING, parameters=parameters)
+
+
+def said_after_waiting(row, job: Job, late) -> str | None:
+    """What is said to whoever waits for the row while another gives it the job."""
 
     def try_it():
         try:
-            if late == "delete":
-                feature_jobs.delete(failed, by=admin)
-            else:
-                feature_jobs.set_of(RunningJob(jobs_of_it[1]))
+            late()
         except Conflict as error:
             return str(error)
         finally:
@@ -188,12 +178,29 @@ def test_who_waited_for_the_row_sees_the_job_that_took_it_meanwhile(failed, admi
 
     with ThreadPoolExecutor(1) as pool:
         with transaction.atomic():
-            FeatureSet.objects.select_for_update().get(pk=failed.pk)
-            FeatureSet.objects.filter(pk=failed.pk).update(job=jobs_of_it[0])
+            type(row).objects.select_for_update().get(pk=row.pk)
+            type(row).objects.filter(pk=row.pk).update(job=job)
             said = pool.submit(try_it)
             until_somebody_waits()
-        assert said.result(timeout=20) is not None
-    assert FeatureSet.objects.get(pk=failed.pk).job == jobs_of_it[0]
+        return said.result(timeout=20)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_waited_for_a_set_sees_the_job_that_took_it_meanwhile(failed, admin):
+    first, second = (under_way(failed.project, feature_set=str(failed.uuid)) for _ in range(2))
+    assert "stop that first" in said_after_waiting(failed, first, lambda: feature_jobs.delete(failed, by=admin))
+    FeatureSet.objects.update(job=under_way(failed.project))
+    assert "Another job" in said_after_waiting(failed, first, lambda: feature_jobs.set_of(RunningJob(second)))
+    assert FeatureSet.objects.get(pk=failed.pk).job == first
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_waited_for_a_run_sees_the_job_that_took_it_meanwhile(project):
+    run = make_run(project, is_done=False, state=Job.State.FAILED)
+    first, second = (under_way(project) for _ in range(2))
+    assert "Another job" in said_after_waiting(run, first, lambda: training._take_over(run, second))
+    run.refresh_from_db()
+    assert run.job == first
 
 
 def until_somebody_waits():
