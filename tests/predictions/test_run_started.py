@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
 from django.urls import reverse
 from django.utils import timezone
 
@@ -137,6 +139,13 @@ def test_only_a_current_admin_area_of_the_project_can_be_asked_for(as_lead, coun
             assert answer.status_code == 200
             assert answer.context["form"].errors.keys() == {"area"}
             assert answer.context["forecast"] is None
+    assert not TrainingRun.objects.exists()
+
+
+def test_the_command_takes_no_mine_for_an_area_either(country, project):
+    make_area(project, square(-10.5, 6.5, 1.0), name="Pit", kind=AreaKind.COMMERCIAL)
+    with pytest.raises(CommandError, match="no current area 'Pit'"):
+        call_command("train", project=project.slug, area="Pit")
     assert not TrainingRun.objects.exists()
 
 
