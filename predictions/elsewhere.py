@@ -54,9 +54,9 @@ def runs_for(user, here: TrainingRun) -> list[TrainingRun]:
     runs = (
         TrainingRun.objects.filter(project__in=others)
         .exclude(content_sha256="")
-        .select_related("feature_set", "project")
+        .select_related("feature_set", "project", "area")
     )
-    newest = runs.defer("figures").order_by("-finished_at", "-pk")
+    newest = runs.defer("figures", "area__geometry").order_by("-finished_at", "-pk")
     return [run for run in newest if is_comparable(run.feature_set, here.feature_set)]
 
 

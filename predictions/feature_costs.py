@@ -27,10 +27,13 @@ class Cost:
 
 
 def areas(project: Project):
-    """The areas features can be made of: the project's current admin areas."""
-    return ReferenceArea.objects.filter(
-        layer__project=project, layer__kind=AreaKind.ADMIN, layer__retired_at__isnull=True
-    ).order_by("layer__level", "name")
+    """The areas features can be made of: the project's current admin areas, their shapes left for whom they are asked
+    of (a country's are many megabytes, and lists show names)."""
+    return (
+        ReferenceArea.objects.filter(layer__project=project, layer__kind=AreaKind.ADMIN, layer__retired_at__isnull=True)
+        .defer("geometry", "attributes")
+        .order_by("layer__level", "name")
+    )
 
 
 def n_cells(project: Project, area: ReferenceArea | None) -> int:

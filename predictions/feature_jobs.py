@@ -31,7 +31,8 @@ def set_of(running: jobs.RunningJob) -> FeatureSet:
     job = running.job
     if job.requested_by and not access.can(job.requested_by, "make_features", job.project):
         raise NotAllowed(_("You may no longer make features in this project."))
-    sets = FeatureSet.objects.select_for_update(of=("self",)).select_related("source__project", "area", "job")
+    # The job is read after the lock: whoever waited for a row finds nothing joined to it where its job has changed.
+    sets = FeatureSet.objects.select_for_update(of=("self",)).select_related("source__project", "area")
     found = sets.filter(project=job.project, uuid=running.parameters["feature_set"]).first()
     if found is None:
         raise BadInput(_("This feature set is gone."))
@@ -44,6 +45,12 @@ def set_of(running: jobs.RunningJob) -> FeatureSet:
 
 
 # ---- taking one away ----
+
+
+def check_there(feature_set: FeatureSet) -> None:
+    """For whoever rests something on a set, with the project's row locked: a set that was read before may be gone."""
+    if not FeatureSet.objects.filter(pk=feature_set.pk).exists():
+        raise BadInput(_("This feature set is gone."))
 
 
 def why_kept(feature_set: FeatureSet) -> str:
@@ -75,9 +82,12 @@ def delete(feature_set: FeatureSet, *, by) -> None:
     if not access.can(by, "make_features", feature_set.project):
         raise NotAllowed(_("You may not make features in this project."))
     with transaction.atomic():
-        # Whoever starts a run holds this too, so that none is started on what is going.
+        # Whoever starts a run or sets a rule holds this too, so that nothing comes to rest on what is going.
         Project.objects.select_for_update(no_key=True).get(pk=feature_set.project_id)
-        locked = FeatureSet.objects.select_for_update(of=("self",)).select_related("job").get(pk=feature_set.pk)
+        sets = FeatureSet.objects.select_for_update(of=("self",)).select_related("project")  # its job: see `set_of`
+        locked = sets.filter(pk=feature_set.pk).first()
+        if locked is None:  # of a button pressed twice
+            return
         if why := why_kept(locked):
             raise Conflict(why)
         if locked.folder.is_dir():

@@ -10,6 +10,7 @@ import predictions.importing  # noqa: F401
 from labels import jobs
 from labels.errors import Conflict
 from labels.models import Job, Project
+from predictions.models import TrainingRun
 
 
 @jobs.work(Job.Kind.TRAIN)
@@ -21,6 +22,8 @@ def train(running: jobs.RunningJob) -> dict:
 
 def _is_asked_once(project: Project, parameters: dict) -> None:
     """The page of jobs asks again without knowing what else waits."""
+    here = TrainingRun.objects.filter(project=project, uuid=parameters["here"])
+    list(here.select_for_update(no_key=True).values_list("pk"))  # of a button pressed twice one asks
     unfinished = project.jobs.filter(state__in=(Job.State.QUEUED, Job.State.RUNNING))
     if unfinished.filter(kind=Job.Kind.JUDGE_ELSEWHERE, parameters=parameters).exists():
         raise Conflict(_("The same waits already, or is under way."))

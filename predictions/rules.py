@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from labels import access
 from labels.errors import BadInput, LabelsError, NotAllowed
 from labels.models import Adjudication, Job, Project, Review
-from predictions import reasons, storage
+from predictions import feature_jobs, reasons, storage
 from predictions.featurizing import check_rights
 from predictions.models import FeatureSet, RetrainingRule
 
@@ -45,6 +45,9 @@ def set_rule(
     fields["stopped_because"] = ""
     with transaction.atomic():
         before = RetrainingRule.objects.select_for_update().filter(project=project).first()
+        # After the rule's row, as whoever follows the rule takes them.
+        Project.objects.select_for_update(no_key=True).get(pk=project.pk)
+        feature_jobs.check_there(feature_set)
         # Labels count from when the rule was switched on; another number changes nothing about that.
         set_at = before.set_at if before and before.is_on else timezone.now()
         rule, _is_new = RetrainingRule.objects.update_or_create(project=project, defaults=fields | {"set_at": set_at})
@@ -120,7 +123,8 @@ def _start_if_due(rule_id: int) -> bool:
     """Whoever holds the rule's row decides; another passes by, and later finds the run it would have started."""
     from predictions import training  # imports what learning needs
 
-    rules = _followed().select_related("project", "feature_set__source", "set_by")
+    # Who set it is read after the lock: joined, nobody stands there where that has just changed.
+    rules = _followed().select_related("project", "feature_set__source")
     rule = rules.select_for_update(skip_locked=True, of=("self",)).filter(pk=rule_id).first()
     if rule is None or _is_training(rule.project) or n_new_labels(rule) < rule.every_n_labels:
         return False

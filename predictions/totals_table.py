@@ -44,7 +44,7 @@ class TotalGroup:
 
 def table(run: TrainingRun) -> list[TotalGroup]:
     """The groups of the table, empty before the totals were written. One query."""
-    totals = list(run.area_totals.select_related("area__layer"))
+    totals = list(run.area_totals.select_related("area__layer").defer("area__geometry", "area__attributes"))
     widest = max((limit for each in totals for limit in (each.high, each.share) if limit is not None), default=0) or 1
     groups = []
     for layer, those in _by_layer(totals):

@@ -20,7 +20,7 @@ from labels.errors import BadInput, Conflict, NotAllowed
 from labels.jobs import RunningJob
 from labels.models import Job, Project, ReferenceArea, Release
 from labels.releases.making import audits_to_release, make_release
-from predictions import judging, mapping
+from predictions import feature_jobs, judging, mapping
 from predictions.applicability import Applicability
 from predictions.drawn import Sample
 from predictions.fitting import Heads
@@ -109,6 +109,7 @@ def add_run(
     check_features(feature_set, release.purpose if release else options.get("purpose", ""))
     with transaction.atomic():
         Project.objects.select_for_update(no_key=True).get(pk=project.pk)  # numbers one by one
+        feature_jobs.check_there(feature_set)
         number = (project.training_runs.aggregate(last=Max("number"))["last"] or 0) + 1
         return TrainingRun.objects.create(
             project=project,
@@ -187,7 +188,8 @@ def _run_of(running: RunningJob) -> TrainingRun:
 @transaction.atomic
 def _take_over(run: TrainingRun, job: Job) -> None:
     """A job that was asked for again is a job of its own. Two at once would release labels twice for one run."""
-    known = TrainingRun.objects.select_for_update(of=("self",)).select_related("job").get(pk=run.pk)
+    # Its job is read after the lock, not joined: who waited would miss one that took the run meanwhile.
+    known = TrainingRun.objects.select_for_update(of=("self",)).get(pk=run.pk)
     if known.is_done:
         return
     if known.job is not None and known.job_id != job.pk and not known.job.is_over:

@@ -15,12 +15,14 @@ from labels.models.areas import AreaKind
 SETTLE_S = 3
 
 
-def area_named(project: Project, name: str | None) -> ReferenceArea | None:
-    """The current area of that name, of the highest level; None where none is named."""
+def area_named(project: Project, name: str | None, *, kind: str | None = None) -> ReferenceArea | None:
+    """The current area of that name and kind, of the highest level; None where none is named."""
     if not name:
         return None
     current = ReferenceArea.objects.filter(layer__project=project, layer__retired_at__isnull=True, name=name)
     current = current.exclude(layer__kind=AreaKind.TERRAIN)  # a name of many polygons
+    if kind is not None:
+        current = current.filter(layer__kind=kind)
     found = current.select_related("layer__project").order_by("layer__level", "pk").first()
     if found is None:
         raise BadInput(f"--area: this project has no current area {name!r}.")

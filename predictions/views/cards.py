@@ -17,7 +17,7 @@ from predictions.views.runs import named_sources, runs_of
 def run_card(request: HttpRequest, project: Project, run: int) -> HttpResponse:
     """Figures, hashes and limits; no score of any place, so that reading it keeps nobody from judging."""
     done = runs_of(project).exclude(content_sha256="").select_related("feature_set__source", "feature_set__area")
-    found = get_object_or_404(done, number=run)
+    found = get_object_or_404(done.defer("area__geometry", "feature_set__area__geometry"), number=run)
     report = RunReport(found, origins_on(request.user, found))
     context = {
         "run": found,

@@ -24,7 +24,7 @@ NEWEST = ""
 
 
 def sets_of(project: Project):
-    return project.feature_sets.select_related("source", "area", "job", "made_by")
+    return project.feature_sets.select_related("source", "area", "job", "made_by").defer("area__geometry")
 
 
 @require_safe

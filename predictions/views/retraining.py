@@ -30,7 +30,12 @@ class RuleForm(forms.Form):
 
     def __init__(self, project: Project, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        ready = FeatureSet.objects.filter(project=project).exclude(content_sha256="").select_related("area")
+        ready = (
+            FeatureSet.objects.filter(project=project)
+            .exclude(content_sha256="")
+            .select_related("area")
+            .defer("area__geometry")
+        )
         self.fields["feature_set"].queryset = ready
 
 

@@ -44,7 +44,7 @@ def runs(request: HttpRequest, project: Project) -> HttpResponse:
 @in_project("view_run")
 def run(request: HttpRequest, project: Project, run: int) -> HttpResponse:
     """How far it is while it runs; its figures once it is done."""
-    found = get_object_or_404(runs_of(project).select_related("feature_set__source", "feature_set__area"), number=run)
+    found = get_object_or_404(runs_of(project).select_related("feature_set__source"), number=run)
     if not found.is_done:
         return _progress(request, found)
     if request.htmx:  # it was watched while it ran: show all of it now, or first the warning

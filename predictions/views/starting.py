@@ -117,7 +117,12 @@ class StartForm(forms.Form):
     def __init__(self, project: Project, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.fields["release"].queryset = project.releases.order_by("-number")
-        ready = FeatureSet.objects.filter(project=project).exclude(content_sha256="").select_related("area")
+        ready = (
+            FeatureSet.objects.filter(project=project)
+            .exclude(content_sha256="")
+            .select_related("area")
+            .defer("area__geometry")
+        )
         self.fields["feature_set"].queryset = ready
         newest = ready.first()
         self.fields["feature_set"].initial = newest.slug if newest else None

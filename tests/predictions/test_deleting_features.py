@@ -2,14 +2,18 @@
 
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from django.db import connection, transaction
 from django.urls import reverse
 from django.utils import timezone
 
-from labels.errors import Conflict, NotAllowed
+from labels.errors import BadInput, Conflict, NotAllowed
+from labels.jobs import RunningJob
 from labels.models import AccessRecord, Job
-from predictions import chunks, feature_jobs, rules
+from predictions import chunks, feature_jobs, rules, training
+from predictions.asking_again import ask_again
 from predictions.models import FeatureChunk, FeatureSet
 from tests.predictions.learned import make_feature_set, make_run
 
@@ -134,3 +138,79 @@ def test_chunks_of_killed_helpers_are_cleared_once_they_are_old_and_only_those_n
     assert [path.name for path in ready.folder.iterdir()] == ["features.npz"]
     assert (failed.folder / "chunk-000003-7.npz").exists()
     assert not gone.exists()
+
+
+# ---- two at once ----
+
+
+def test_nothing_comes_to_rest_on_a_set_that_is_gone(project, lead, admin):
+    """Each was read by its page before somebody else deleted it."""
+    read = make_feature_set(project)
+    feature_jobs.delete(FeatureSet.objects.get(pk=read.pk), by=admin)
+    with pytest.raises(BadInput, match="gone"):
+        training.start_run(project, feature_set=read, by=lead)
+    with pytest.raises(BadInput, match="gone"):
+        rules.set_rule(project, feature_set=read, by=lead)
+    with pytest.raises(Conflict, match="gone"):
+        ask_again(read, by=admin)
+
+
+def test_a_button_pressed_twice_deletes_once(failed, admin):
+    feature_jobs.delete(FeatureSet.objects.get(pk=failed.pk), by=admin)
+    feature_jobs.delete(failed, by=admin)
+    assert AccessRecord.objects.filter(action="delete_features").count() == 1
+
+
+def under_way(project, **parameters) -> Job:
+    return Job.objects.create(project=project, kind=Job.Kind.FEATURIZE, state=Job.State.RUNNING, parameters=parameters)
+
+
+def said_after_waiting(row, job: Job, late) -> str | None:
+    """What is said to whoever waits for the row while another gives it the job."""
+
+    def try_it():
+        try:
+            late()
+        except Conflict as error:
+            return str(error)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            type(row).objects.select_for_update().get(pk=row.pk)
+            type(row).objects.filter(pk=row.pk).update(job=job)
+            said = pool.submit(try_it)
+            until_somebody_waits()
+        return said.result(timeout=20)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_waited_for_a_set_sees_the_job_that_took_it_meanwhile(failed, admin):
+    first, second = (under_way(failed.project, feature_set=str(failed.uuid)) for _ in range(2))
+    assert "stop that first" in said_after_waiting(failed, first, lambda: feature_jobs.delete(failed, by=admin))
+    FeatureSet.objects.update(job=under_way(failed.project))
+    assert "Another job" in said_after_waiting(failed, first, lambda: feature_jobs.set_of(RunningJob(second)))
+    assert FeatureSet.objects.get(pk=failed.pk).job == first
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_waited_for_a_run_sees_the_job_that_took_it_meanwhile(project):
+    run = make_run(project, is_done=False, state=Job.State.FAILED)
+    first, second = (under_way(project) for _ in range(2))
+    assert "Another job" in said_after_waiting(run, first, lambda: training._take_over(run, second))
+    run.refresh_from_db()
+    assert run.job == first
+
+
+def until_somebody_waits():
+    for _ in range(400):
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)"
+                " WHERE NOT granted AND datname = current_database()"
+            )
+            if cursor.fetchone()[0]:
+                return
+        time.sleep(0.05)
+    raise AssertionError("nobody waits")

@@ -5,13 +5,15 @@ import re
 from datetime import UTC, datetime
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
 from labels import workflow
 from labels.models import Exposure, Job
 from predictions import exposure, run_charts, run_list, run_report
-from predictions.models import FeatureSet, RetrainingRule, TrainingRun
+from predictions.models import AreaTotal, FeatureSet, RetrainingRule, TrainingRun
 from predictions.run_quantities import Quantity
 from predictions.views import starting
 from tests.factories import make_area, make_record, make_register, make_source, square
@@ -40,6 +42,20 @@ def as_lead(client_of, lead):
 @pytest.fixture
 def as_admin(client_of, admin):
     return client_of(admin)
+
+
+def test_no_page_fetches_the_shapes_of_areas_it_names(as_lead, project):
+    """Those of a country's provinces are many megabytes."""
+    area = make_area(project, square(-10.5, 6.5, 1.0))
+    features = make_feature_set(project, area=area)
+    run = make_run(project, feature_set=features, area=area)
+    AreaTotal.objects.create(run=run, area=area, n_cells=5, n_searched=2)
+    names = ("runs", "feature_sets", "retraining_rule", "run_new", "run", "run_card", "run_elsewhere", "feature_set")
+    for name in names:
+        which = {"feature_set": [features.slug]}.get(name, [run.number] if name in names[4:] else [])
+        with CaptureQueriesContext(connection) as asked:
+            assert area.name in page(as_lead, name, project, *which) or name in ("run_new", "run_elsewhere")
+        assert not any('"geometry"' in query["sql"] for query in asked.captured_queries), name
 
 
 # ---- the list ----

@@ -2,13 +2,18 @@
 
 import numpy as np
 import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
 from django.urls import reverse
+from django.utils import timezone
 
 from labels import jobs
-from labels.models import ImagerySource, ReferenceArea, SampleUnit
-from predictions import training
+from labels.models import ImagerySource, ReferenceArea, ReferenceLayer, SampleUnit
+from labels.models.areas import AreaKind
+from predictions import feature_costs, training
 from predictions.models import RetrainingRule, TrainingRun
 from predictions.storage import cell_names
+from tests.factories import make_area, make_project, square
 from tests.labelled import judge, make_audit, make_cell_unit
 from tests.predictions.figures import figures
 from tests.predictions.learned import make_feature_set
@@ -106,11 +111,46 @@ def test_a_run_of_one_area_says_so_wherever_it_is_shown(as_lead, country, projec
     n_outside = int(asked.split(" labelled cells have no features or lie outside the area")[0].split()[-1])
     assert n_outside > 20
     as_lead.post(reverse("predictions:run_new", args=[project.slug]), given)
-    run = do(TrainingRun.objects.get())
+    run = TrainingRun.objects.get()
+    assert "Area West" in page(as_lead, "run", project, run.number)  # while it waits
+    do(run)
     assert (run.area, run.figures["n_outside_features"]) == (west, n_outside)
     for name in ("run", "run_card"):
         assert "Area West" in page(as_lead, name, project, run.number)
-    assert "Features West" in page(as_lead, "runs", project)
+    [row] = as_lead.get(reverse("predictions:runs", args=[project.slug])).content.decode().split('<th scope="row">')[1:]
+    assert "West" in row.split("</th>")[0]  # where a narrow screen shows it too
+    other = trained(country, release=run.release)
+    answer = as_lead.get(reverse("predictions:run_compare", args=[project.slug]) + f"?run={other.number}&run=1")
+    assert words_of(answer).count("Area West") == 1
+
+
+def test_only_a_current_admin_area_of_the_project_can_be_asked_for(as_lead, country, project):
+    terrain, mine = (
+        make_area(project, square(-10.5, 6.5, 1.0), name=name, kind=kind)
+        for name, kind in (("Hills", AreaKind.TERRAIN), ("Pit", AreaKind.COMMERCIAL))
+    )
+    old = ReferenceArea.objects.get(name="West")
+    ReferenceLayer.objects.filter(pk=old.layer_id).update(retired_at=timezone.now())
+    foreign = make_area(make_project(), square(-10.5, 6.5, 1.0))
+    for area in (terrain, mine, old, foreign):
+        given = {"feature_set": country.feature_set.slug, "area": area.pk, "size_km": 5, "buffer_km": 1}
+        for ask in (as_lead.get, as_lead.post):
+            answer = ask(reverse("predictions:run_new", args=[project.slug]), given)
+            assert answer.status_code == 200
+            assert answer.context["form"].errors.keys() == {"area"}
+            assert answer.context["forecast"] is None
+    assert not TrainingRun.objects.exists()
+
+
+def test_the_command_takes_no_mine_for_an_area_either(country, project):
+    make_area(project, square(-10.5, 6.5, 1.0), name="Pit", kind=AreaKind.COMMERCIAL)
+    with pytest.raises(CommandError, match="no current area 'Pit'"):
+        call_command("train", project=project.slug, area="Pit")
+    assert not TrainingRun.objects.exists()
+
+
+def test_a_list_of_areas_fetches_no_shapes(country, project):
+    assert feature_costs.areas(project).first().get_deferred_fields() == {"geometry", "attributes"}
 
 
 def test_the_form_refuses_and_says_what_has_no_right(as_lead, country, project):

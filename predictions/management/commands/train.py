@@ -9,6 +9,7 @@ from django.core.management.base import CommandParser
 
 from labels.errors import BadInput
 from labels.models import Job, Project, Release
+from labels.models.areas import AreaKind
 from predictions import training
 from predictions.management.queued import QueuedCommand, area_named
 from predictions.models import FeatureSet, TrainingRun
@@ -31,7 +32,7 @@ class Command(QueuedCommand):
         asked = {
             "feature_set": self._features(project, options["features"]),
             "release": self._release(project, options["release"]),
-            "area": area_named(project, options["area"]),
+            "area": area_named(project, options["area"], kind=AreaKind.ADMIN),
             "options": self._options(options["option"]),
         }
         run = self._unfinished(project, asked)
