@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from django.contrib.gis.db.models.functions import GeoFunc
 from django.db import connection
-from django.db.models import Exists, FloatField, OuterRef
+from django.db.models import Exists, FloatField, OuterRef, Q, QuerySet
 from numpy.typing import NDArray
 
 from labels import geo
@@ -68,8 +68,18 @@ def _units_of(release: Release):
     """The judged units of the audits in a release. As of then: what came later is in a later release."""
     slugs = [audit["audit"] for audit in release.data_card.get("audits", [])]
     audits = Audit.objects.filter(project=release.project_id, slug__in=slugs)
-    judged = Review.objects.filter(unit=OuterRef("pk"), created_at__lte=release.made_at, retraction__isnull=True)
-    return SampleUnit.objects.current().filter(Exists(judged), audit__in=audits)
+    judged = reviews_of(release).filter(unit=OuterRef("pk"))
+    return SampleUnit.objects.filter(not_yet(release, "retired_at"), Exists(judged), audit__in=audits)
+
+
+def not_yet(release: Release, happened: str) -> Q:
+    """What had not happened when the release was made; it may have since."""
+    return Q(**{f"{happened}__isnull": True}) | Q(**{f"{happened}__gt": release.made_at})
+
+
+def reviews_of(release: Release) -> QuerySet[Review]:
+    """Reviews given by then, and not undone by then, of any audit; changed ones are among them."""
+    return Review.objects.filter(not_yet(release, "retraction__created_at"), created_at__lte=release.made_at)
 
 
 def commercial_cells(project: Project) -> NDArray[np.int32]:
@@ -111,9 +121,7 @@ def strata_of_units(release: Release) -> dict[str, dict[str, str]]:
             mineral[str(uuid)] = minerals[0]
         if status and status != LegalStatus.UNKNOWN:
             formality[str(uuid)] = status
-    seen = Review.objects.filter(
-        unit__in=units, successor__isnull=True, retraction__isnull=True, created_at__lte=release.made_at
-    )
+    seen = reviews_of(release).filter(not_yet(release, "successor__created_at"), unit__in=units)
     sizes = seen.exclude(size_class="").order_by("pk").values_list("unit__uuid", "size_class")
     return {"mineral": mineral, "formality": formality, "size": {str(uuid): size for uuid, size in sizes}}
 

@@ -12,11 +12,12 @@ from django.db.models import Count, Exists, OuterRef, Q
 from numpy.typing import NDArray
 
 from labels import geo, rules
-from labels.models import Audit, Mark, ReferenceArea, ReferenceLayer, Release, Review, SampleUnit
+from labels.models import Audit, Mark, ReferenceArea, ReferenceLayer, Release, SampleUnit
 from labels.models.areas import AreaKind
 from labels.models.audits import Queue
 from labels.models.reviews import MineType, Verdict
 from predictions import storage
+from predictions.cell_facts import not_yet, reviews_of
 from predictions.readers import MIN_READ_TWICE, reader_variance
 
 Cells = NDArray[np.int32]
@@ -89,9 +90,10 @@ def _rows(cells: Cells, wanted: Cells) -> NDArray[np.int64]:
 def drawn_by(release: Release) -> list[DrawnBy]:
     """Each of the release's audits of cells, with what had been judged of its sample when the release was made."""
     audits = {audit.pk: audit for audit in _audits_of(release).order_by("pk")}
-    units = SampleUnit.objects.current().filter(audit__in=audits, queue=Queue.SAMPLE).exclude(grid_cell="")
+    units = SampleUnit.objects.filter(not_yet(release, "retired_at"), audit__in=audits, queue=Queue.SAMPLE)
+    units = units.exclude(grid_cell="")
     n_drawn = dict(units.order_by().values_list("audit").annotate(n=Count("pk")))
-    judged = units.filter(Exists(_reviews(release, unit=OuterRef("pk")))).order_by("pk")
+    judged = units.filter(Exists(reviews_of(release).filter(unit=OuterRef("pk")))).order_by("pk")
     found = defaultdict(list)
     for audit, cell, probability in judged.values_list("audit", "grid_cell", "inclusion_probability"):
         found[audit].append((*geo.grid_cell_centre(cell), probability))
@@ -105,10 +107,6 @@ def drawn_by(release: Release) -> list[DrawnBy]:
 def _audits_of(release: Release):
     slugs = [audit["audit"] for audit in release.data_card.get("audits", [])]
     return Audit.objects.filter(project=release.project_id, slug__in=slugs, frame=Audit.Frame.CELLS)
-
-
-def _reviews(release: Release, **of):
-    return Review.objects.filter(created_at__lte=release.made_at, retraction__isnull=True, **of)
 
 
 def _frame(drawn: DrawnBy) -> Cells | None:
@@ -134,7 +132,7 @@ def _frame(drawn: DrawnBy) -> Cells | None:
 
 @dataclass(frozen=True)
 class Readings:
-    """Current reviews of the sample's cells, one of each row, in the order they came."""
+    """Reviews of the sample's cells that held when the release was made, one of each row, in the order they came."""
 
     cells: Cells  # (k, 2)
     units: NDArray[np.int64]  # (k,)
@@ -178,7 +176,8 @@ class Readings:
 def readings(release: Release) -> Readings:
     """Of the release's audits of cells. Two questions."""
     units = {"unit__audit__in": list(_audits_of(release)), "unit__queue": Queue.SAMPLE, "queue": Queue.SAMPLE}
-    current = _reviews(release, successor__isnull=True, unit__retired_at__isnull=True, **units)
+    still = (not_yet(release, each) for each in ("successor__created_at", "unit__retired_at"))
+    current = reviews_of(release).filter(*still, **units)
     marks = Mark.objects.filter(review=OuterRef("pk"))
     artisanal = Exists(marks.exclude(mine_type=MineType.COMMERCIAL))
     current = current.exclude(unit__grid_cell="").annotate(is_mine=artisanal, is_marked=Exists(marks)).order_by("pk")

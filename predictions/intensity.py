@@ -103,12 +103,14 @@ def totals(
     place[sample.rows] = np.arange(len(sample.rows))
     is_unsure = np.zeros(len(sample.f), dtype=np.int64)
     is_unsure[sample.unsure] = np.arange(1, len(sample.unsure) + 1)
-    found, means = [], []
+    found, variances, means = [], [], []
     for area, cells in sorted(held.items()):
         part = _Part.of(sample, cells, place, is_unsure)
-        found.append(_of_area(int(area), sample, part, bins, reader_variance or 0.0))
+        total, variance = _of_area(int(area), sample, part, bins, reader_variance or 0.0)
+        found.append(total)
+        variances.append(variance)
         means.append(part.said)
-    drawn = shrunk(means, [total.share for total in found], [_variance(total) for total in found])
+    drawn = shrunk(means, [total.share for total in found], variances)
     return [everywhere, *(replace(total, shrunk=share) for total, share in zip(found, drawn, strict=True))]
 
 
@@ -121,10 +123,6 @@ def _held(areas: ArrayLike | Mapping[int, ArrayLike], n_cells: int) -> dict[int,
     order = np.argsort(areas, kind="stable")
     names, starts = np.unique(areas[order], return_index=True)
     return {int(area): rows for area, rows in zip(names, np.split(order, starts[1:]), strict=True) if area >= 0}
-
-
-def _variance(total: Total) -> float | None:
-    return None if total.share is None else ((total.high - total.low) / 2 / _Z) ** 2
 
 
 @dataclass(frozen=True)
@@ -296,20 +294,25 @@ def _everywhere(sample: _Sample, between_readers: float) -> Total:
         guess = (k + 0.5) / (m + 1)
         size = w.sum() ** 2 / (w**2).sum()
         variance = max(variance, guess * (1 - guess) * float(np.average(not_sure)) / size)
+    variance += _of_readers(sample, part, between_readers)
     return _limited(EVERYWHERE, sample, part, n_cells, share, variance, between_readers)
 
 
-def _of_area(area: int, sample: _Sample, part: _Part, bins: _Bins, between_readers: float) -> Total:
+def _of_area(
+    area: int, sample: _Sample, part: _Part, bins: _Bins, between_readers: float
+) -> tuple[Total, float | None]:
+    """An area's total, and the variance of its share: limits that were cut off at 0 or 1 do not tell it any more."""
     m, ground = len(part.searched), float(part.inside.sum())
     if m < MIN_SEARCHED or sample.hajek[part.searched].sum() <= 0:
-        return _without(area, part, FEW_SEARCHED)
+        return _without(area, part, FEW_SEARCHED), None
     n_held, inside, squared = bins.held(part)
     # Drawn as in the country, by bin, but as many as were drawn here.
     stands_for = np.maximum(1.0, bins.stands_for * (n_held @ bins.chance) / m)
     centre = inside @ bins.mean / ground
     spread = bins.variance + (bins.mean - centre) ** 2
     variance = float((squared * (stands_for - _settled(between_readers)) * spread).sum() / ground**2)
-    return _limited(area, sample, part, ground, _estimate(sample, part), variance, between_readers)
+    variance += _of_readers(sample, part, between_readers)
+    return _limited(area, sample, part, ground, _estimate(sample, part), variance, between_readers), variance
 
 
 def _without(area: int, part: _Part, reason: str) -> Total:
@@ -328,10 +331,10 @@ def _limited(
     y, known = sample.y[part.searched], sample.inside[sample.rows[part.searched]]
     mines, clear = known @ y / n_cells, known @ (1 - y) / n_cells
     if between_readers > 0:
-        variance += between_readers * _concentration(sample, part.searched)
         mines = clear = 0.0  # what was found may be wrong
     limits = share - _Z * np.sqrt(variance), share + _Z * np.sqrt(variance)
-    if area == EVERYWHERE and variance > 0:
+    # An area that holds the whole sample has no other areas to lend it their cells: it is as sure as the country.
+    if len(part.searched) == len(sample.rows) and variance > 0:
         limits = _score_limits(sample, part.searched, float(np.clip(share, 0, 1)), variance)
     low, high = (float(np.clip(limit, mines, 1 - clear)) for limit in limits)
     share = float(np.clip(share, 0, 1))
@@ -349,6 +352,10 @@ def _limited(
         if_clear,
         if_mined,
     )
+
+
+def _of_readers(sample: _Sample, part: _Part, between_readers: float) -> float:
+    return between_readers * _concentration(sample, part.searched) if between_readers > 0 else 0.0
 
 
 def _score_limits(sample: _Sample, searched, share: float, variance: float) -> tuple[float, float]:

@@ -136,8 +136,8 @@ def summary(
     Metrics
         With nothing judged, no positive or no negative, figures without a meaning are None and say why. Average
         precision, AUC and recall have no interval on fewer than five mines, the AUC none on fewer than five clear
-        cells. Where a ranking is perfect or worthless in all resamples alike, its intervals are those of a share
-        (`share_interval`) of the cells it rests on.
+        cells. A figure of a ranking that is 0 or 1 has the interval of a share (`share_interval`) of the cells it
+        rests on: draws of blocks differ too little to say how unsure it is.
 
     Notes
     -----
@@ -195,7 +195,7 @@ def _figures(y, scores, weights, blocks, probabilities, budget, k, resamples: Re
             continue
         value, those = values[column], left_out[:, column] if column < 2 else None
         low, high, reason = _limits(name, value, drawn[:, column], those, y, weights, blocks, resamples.n_blocks)
-        if name in RANKED and low is not None and low == high and value in (0, 1):
+        if name in RANKED and low is not None and value in (0, 1):
             rows = stood_on(name, y, scores, k)
             _, low, high = share_interval(np.full(len(rows), value), weights[rows], blocks[rows])
         figures[name] = quantity(value, low, high, n=len(y), reason=reason)

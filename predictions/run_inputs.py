@@ -73,9 +73,18 @@ def rows_in(area: ReferenceArea, features: Features) -> np.ndarray:
     return np.sort(rows[rows >= 0])
 
 
-def n_changed(release: Release) -> dict[str, int]:
-    """Records that steps of predictions.gains changed."""
-    verdicts = Counter(row["verdict"] for row in trainable(release).labels)
+def n_changed(release: Release, cells: np.ndarray) -> dict[str, int]:
+    """Records that steps of predictions.gains changed: those reported or marked in one of the cells (n, 2), in a
+    feature set's order."""
+    rows = [row for row in trainable(release).labels if row["verdict"] in ("reject", "move")]
+    places = np.array(
+        [(row[f"{which}_lon"], row[f"{which}_lat"]) for row in rows for which in ("reported", "corrected")], dtype=float
+    ).reshape(-1, 2)
+    is_stated = np.isfinite(places).all(axis=1)
+    is_here = np.zeros(len(places), dtype=bool)
+    is_here[is_stated] = storage.rows_of(cells, storage.cells_of(*places[is_stated].T)) >= 0
+    is_here = is_here.reshape(-1, 2).any(axis=1)
+    verdicts = Counter(row["verdict"] for row, here in zip(rows, is_here, strict=True) if here)
     return {"rejected_dropped": verdicts["reject"], "moved": verdicts["move"]}
 
 

@@ -155,4 +155,9 @@ def stands_on(run: TrainingRun) -> list[str]:
             )
             % {"audits": ", ".join(left_out)}
         )
+    if run.area is not None:
+        sentences.append(
+            _("Only %(area)s was mapped: of areas that reach beyond it the part inside is told.")
+            % {"area": run.area.name}
+        )
     return sentences

@@ -299,7 +299,7 @@ def _figures(running: RunningJob, material: Material, fit: Judged, scores: dict,
         shown=mapping.Scores(**scores).shown,
         levels={name: frame.stratum(name, rows) for name in frame.strata},
         steps={name: step[rows] for name, step in frame.steps.items()},
-        n_changed=n_changed(run.release),
+        n_changed=n_changed(run.release, frame.cells),
         error_rates_from=material.options["error_rates_from"],
         report=running.progress,
     )

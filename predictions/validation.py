@@ -73,7 +73,7 @@ class Rung(TypedDict):
     negatives: str  # all_searched (of the sample), random or hard
     is_optimistic: bool
     n_groups: int  # left out one after the other
-    weighting: str  # design; prevalence: classes weighted to the sample's prevalence; none: each cell counts as one
+    weighting: str  # design; prevalence: classes weighted to the sample's; none: mines and hard ones count as one
     metrics: Metrics
     baselines: dict[str, Metrics]
     any_mining: Metrics | None

@@ -8,8 +8,8 @@ from django.contrib.gis.geos import Point
 from django.utils import timezone
 
 from labels import geo
-from labels.models import Audit, Mark, ReferenceLayer, Review, SampleUnit
-from predictions import drawn, intensity, storage
+from labels.models import Audit, Mark, ReferenceLayer, Retraction, Review, SampleUnit
+from predictions import cell_facts, drawn, intensity, storage
 from predictions.drawn import chances, readings
 from tests.factories import make_area, square
 from tests.labelled import judge, make_audit, make_cell_unit, somebody
@@ -102,6 +102,26 @@ def test_planned_readings_alone_tell_of_readers(project):
     assert read.is_planned.tolist() == [True, True, False, True, True, False]
     assert read.n_read_twice == 1 and read.variance() is None
     assert [sorted(row[row >= 0]) for row in read.of_cells(CELLS[:4])] == [[0, 1, 2], [0, 1], [2], []]
+
+
+def test_what_came_after_a_release_changes_nothing_of_what_it_rests_on(project):
+    """A run on an older release ends in what it ended in before: answers changed or undone since still count in it."""
+    audit = make_audit(project, "cells", frame="cells", n_population=100, reviews_per_unit=2)
+    units = [make_cell_unit(audit, name) for name in NAMES[:4]]
+    first = [judge(unit, "searched", by=by, share_seen=1.0) for unit in units[:3] for by in ("alma", "bilal")]
+    release = release_of(project, audit)
+    before, weights = readings(release), chances(release, CELLS).weights
+    judge(units[0], "unsure", by="alma", supersedes=first[0])
+    for review in first[2:4]:
+        Retraction.objects.create(review=review)
+    SampleUnit.objects.filter(pk=units[2].pk).update(retired_at=timezone.now())
+    after = readings(release)
+    assert after.units.tolist() == before.units.tolist() and after.y.tolist() == before.y.tolist()
+    assert before.n_read_twice == after.n_read_twice == 3
+    assert chances(release, CELLS).weights == pytest.approx(weights) and (weights > 0).sum() == 3
+    assert len(cell_facts.searches(release).cells) == 3
+    later = release_of(project, audit)
+    assert len(readings(later).y) == 2 and len(cell_facts.searches(later).cells) == 1
 
 
 def reviewed(project, slug, rows, looks, cells):

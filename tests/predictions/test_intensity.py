@@ -225,6 +225,29 @@ def test_cells_without_imagery_tell_nothing():
     assert found[0].n_cells == len(f)
 
 
+def test_areas_as_sure_as_each_other_are_drawn_alike_also_where_limits_stop_at_0():
+    """Same scores, as many cells searched: sampling leaves the same open in each, however few mines were found."""
+    areas = np.repeat(np.arange(6), 200)
+    searched = np.arange(1200).reshape(6, 200)[:, :30].ravel()
+    n_mines = np.repeat([0, 0, 1, 6, 12, 20], 30)
+    y = (np.tile(np.arange(30), 6) < n_mines).astype(float)
+    found = totals(np.full(1200, 0.2), areas, searched=searched, y=y, weights=np.full(180, 200 / 30))[1:]
+    shares, drawn = (np.array([getattr(each, name) for each in found]) for name in ("share", "shrunk"))
+    assert found[0].low == 0
+    line = np.polyfit(shares, drawn, 1)
+    assert 0.1 < line[0] < 0.999
+    np.testing.assert_allclose(np.polyval(line, shares), drawn, atol=1e-6)
+
+
+def test_the_one_area_of_a_run_is_as_sure_as_all_that_was_mapped():
+    for n_mines in (0, 2, 8, 40):
+        y = (np.arange(40) < n_mines).astype(float)
+        everywhere, area = totals(
+            np.full(4000, 0.1), np.zeros(4000, int), searched=np.arange(40), y=y, weights=np.full(40, 100.0)
+        )
+        assert (area.low, area.high) == pytest.approx((everywhere.low, everywhere.high), abs=0.005), n_mines
+
+
 def test_shrinking_brings_areas_nearer_to_the_truth():
     rng = np.random.default_rng(3)
     raw, drawn_in = [], []

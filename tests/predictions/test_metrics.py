@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as oracle
 
+from labels import intervals
 from predictions import metrics, quantities
 from predictions.ranking import Ranking
 
@@ -127,6 +128,20 @@ def test_a_summary_holds_every_figure_with_its_interval():
     assert with_probabilities["brier"]["value"] == pytest.approx(metrics.brier(y, np.full(600, 0.3)))
 
 
+def test_nothing_found_within_the_budget_is_as_unsure_as_a_share_of_its_mines():
+    """Draws of blocks move the budget's end, so a few of them find a mine: their percentiles end far too low."""
+    y, scores = np.zeros(800), -np.arange(800.0)
+    y[[85, 160, 250, 330, 420, 500, 610, 720]] = 1
+    none = _summary(y, scores, np.arange(800) // 10, budget=80, k=80)
+    everything = _summary(y, -np.abs(scores), np.arange(800) // 10, budget=722, k=80)
+    mines = intervals.wilson_interval(0, 8)[1]
+    assert none["recall_at_budget"]["value"] == 0
+    assert none["recall_at_budget"]["high"] == pytest.approx(mines)
+    assert none["precision_at_k"]["high"] == pytest.approx(intervals.wilson_interval(0, 80)[1])
+    assert everything["recall_at_budget"]["value"] == 1
+    assert everything["recall_at_budget"]["low"] == pytest.approx(1 - mines)
+
+
 def test_a_perfect_ranking_of_few_mines_is_not_beyond_doubt():
     y = np.array([1] * 8 + [0] * 60)
     perfect = _summary(y, np.linspace(2, 1, 68), budget=20, k=5)
@@ -155,5 +170,6 @@ def test_a_summary_says_why_a_figure_is_missing():
 def test_the_same_seed_gives_the_same_limits():
     rng = np.random.default_rng(5)
     y, scores = (rng.random(200) < 0.4).astype(int), rng.random(200)
-    assert _summary(y, scores, seed=4) == _summary(y, scores, seed=4)
-    assert _summary(y, scores, seed=4)["recall_at_budget"] != _summary(y, scores, seed=5)["recall_at_budget"]
+    four, again, five = (_summary(y, scores, seed=seed, budget=60) for seed in (4, 4, 5))
+    assert four == again
+    assert four["recall_at_budget"] != five["recall_at_budget"]

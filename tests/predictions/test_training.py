@@ -9,7 +9,7 @@ import pytest
 from labels import jobs
 from labels.errors import BadInput, Conflict, JobLost, NotAllowed
 from labels.models import AccessRecord, ImagerySource, Job, ReferenceArea, Release
-from predictions import mapping, run_files, run_options, storage, training
+from predictions import mapping, run_files, run_inputs, run_options, storage, totals_table, training
 from predictions.asking_again import ask_again
 from predictions.models import AreaTotal, TrainingRun
 from tests.factories import make_area, make_project, square
@@ -101,12 +101,18 @@ def test_a_run_of_one_area_is_the_run_of_features_that_end_there(country, lead):
     assert np.array_equal(mapping.Scores.of(run).cells, country.cells[inside])
     assert run.figures["n_cells"] == inside.sum() == 400
     assert [total.area for total in AreaTotal.objects.filter(run=run, area__isnull=False)] == [east]
+    assert totals_table.stands_on(run)[-1].startswith("Only East was mapped")
     apart = make_features(country.project, country.cells[inside], features.features[inside], name="Of the east")
     same = do(training.start_run(country.project, feature_set=apart, options=QUICK, release=run.release))
     scores, again = (mapping.Scores.of(each) for each in (run, same))
     for name in ("score", "out_of_block", "probability", "distance"):
         assert np.array_equal(getattr(scores, name), getattr(again, name), equal_nan=True), name
     assert run.labels_sha256 == same.labels_sha256
+    # Of what auditing changed only what lies there is told.
+    told = {step["key"]: step["n_changed"] for step in run.figures["gain"]["steps"]}
+    of_east, of_all = (run_inputs.n_changed(run.release, cells) for cells in (country.cells[inside], country.cells))
+    for name, n in of_east.items():
+        assert told[name] == n and 0 < n < of_all[name], name
     # What was kept of it is not taken for a fit of all cells, nor the other way round.
     assert do(start(country)).figures["n_cells"] == 800
     assert np.array_equal(mapping.Scores.of(do(start(country, area=east))).score, scores.score)
