@@ -31,8 +31,7 @@ class Mark:
 def mark(axis: Axis, quantity: Quantity) -> Mark | None:
     if not quantity.is_defined:
         return None
-    low, high = (quantity.low, quantity.high) if quantity.has_interval else (quantity.value, quantity.value)
-    return Mark(quantity, axis.x(quantity.value), axis.x(max(low, 0)), axis.x(high))
+    return Mark(quantity, axis.x(quantity.value), axis.x(max(quantity.low, 0)), axis.x(quantity.high))
 
 
 @dataclass(frozen=True)
@@ -87,8 +86,8 @@ def reliability_points(reliability: Reliability) -> list[Point]:
         Point(
             percent(each.mean_score),
             percent(1 - each.share.value),
-            percent(1 - (each.share.low if each.share.has_interval else each.share.value)),
-            percent(1 - (each.share.high if each.share.has_interval else each.share.value)),
+            percent(1 - each.share.low),
+            percent(1 - each.share.high),
             each.share,
             each.mean_score,
             next_score - each.mean_score < LEAST_APART,

@@ -25,15 +25,13 @@ class Quantity:
             return cls(None, None, None, 0, reason_words(""))
         value, low, high = (stored.get(name) for name in ("value", "low", "high"))
         reason = stored.get("reason", "")
-        return cls(value, low, high, int(stored.get("n") or 0), reason_words(reason) if reason or value is None else "")
+        is_told = bool(reason) or None in (value, low, high)
+        return cls(value, low, high, int(stored.get("n") or 0), reason_words(reason) if is_told else "")
 
     @property
     def is_defined(self) -> bool:
-        return self.value is not None
-
-    @property
-    def has_interval(self) -> bool:
-        return self.low is not None and self.high is not None
+        """Whether it may be shown: a value without an interval is not, and `reason` says what is missing."""
+        return None not in (self.value, self.low, self.high)
 
     @property
     def is_small(self) -> bool:
@@ -43,19 +41,26 @@ class Quantity:
 
     @property
     def plain(self) -> str:
-        return plain(self.value)
+        return plain(self.value, self._plain_digits) if self.is_defined else NONE
 
     @property
     def plain_interval(self) -> str:
-        return between(plain(self.low), plain(self.high)) if self.has_interval else ""
+        if not self.is_defined:
+            return ""
+        return between(plain(self.low, self._plain_digits), plain(self.high, self._plain_digits))
+
+    @property
+    def _plain_digits(self) -> int:
+        """A limit just above 0 must not read as 0: whether an interval holds zero is what is claimed of gains."""
+        return 3 if any(each and abs(each) < 0.005 for each in (self.value, self.low, self.high)) else 2
 
     @property
     def percent(self) -> str:
-        return NONE if self.value is None else _percent(self.value, self._digits) + NO_BREAK + "%"
+        return _percent(self.value, self._digits) + NO_BREAK + "%" if self.is_defined else NONE
 
     @property
     def percent_interval(self) -> str:
-        return f"{_percent(self.low, self._digits)}–{_percent(self.high, self._digits)}" if self.has_interval else ""
+        return f"{_percent(self.low, self._digits)}–{_percent(self.high, self._digits)}" if self.is_defined else ""
 
     @property
     def _digits(self) -> int:

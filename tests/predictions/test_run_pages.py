@@ -187,6 +187,17 @@ def test_skill_is_told_by_terrain_or_how_to_have_it_told(as_lead, project, name)
     assert "river plain" not in text
 
 
+def test_a_value_without_an_interval_is_not_shown_but_why():
+    found = Quantity.of({"value": 0.91, "low": None, "high": None, "n": 18, "reason": "too_few_blocks"})
+    assert (found.is_defined, found.plain, found.percent, found.plain_interval) == (False, "–", "–", "")
+    assert found.reason == "The judged cells lie in too few blocks for an interval."
+
+
+def test_a_limit_just_above_zero_does_not_read_as_zero():
+    assert Quantity(0.075, 0.0006, 0.149, 324).plain_interval == "0.001–0.149"
+    assert Quantity(0.075, 0.0, 0.149, 324).plain_interval == "0.00–0.15"
+
+
 def test_a_gain_whose_interval_holds_zero_is_no_gain(as_lead, project):
     run = make_run(project, figures=figures_without_gain())
     text = page(as_lead, "run", project, run.number)
