@@ -1,7 +1,6 @@
 """Files that are whole or absent, whatever is killed while they are written."""
 
 import errno
-import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,6 +9,7 @@ from time import time
 
 from django.utils.translation import gettext as _
 
+from labels import disk
 from labels.errors import LabelsError
 
 ABANDONED_AFTER_S = 24 * 3600
@@ -28,9 +28,9 @@ def whole_file(target: Path) -> Iterator[Path]:
         _clear_abandoned(target.parent)
         yield unfinished
         unfinished.chmod(0o600)
-        _flush(unfinished)
+        disk.sync(unfinished)
         unfinished.replace(target)
-        _flush(target.parent)
+        disk.sync(target.parent)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull(_("The disk of the server is full: nothing was kept. Make room and try again.")) from error
@@ -46,11 +46,3 @@ def _clear_abandoned(folder: Path) -> None:
         with suppress(FileNotFoundError):  # another worker has just renamed it
             if time() - path.stat().st_mtime > ABANDONED_AFTER_S:
                 path.unlink()
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.contrib.gis.geos import GEOSException, MultiPolygon, Polygon
 from django.db import transaction
 
+from labels import disk
 from labels.imagery import stages
 from labels.imagery.opening import ImageRefused
 from labels.imagery.planning import SAMPLE_PX
@@ -93,12 +94,12 @@ def remove(scene: Scene) -> None:
 def _moved(prepared: Path, target: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     prepared.chmod(0o600)
-    stages.sync(prepared)
+    disk.sync(prepared)
     try:
         os.link(prepared, target)  # the work folder keeps its own name of it until the row is there
     except OSError:  # a disk without hard links
         prepared.replace(target)
-    stages.sync(target.parent)
+    disk.sync(target.parent)
     return target
 
 

@@ -7,7 +7,6 @@ half file never has one; and it is believed only while all of that still holds.
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -16,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
+
+from labels import disk
 
 _HERE = Path(__file__).parent
 # What decides a prepared file's bytes.
@@ -49,14 +50,6 @@ def identity(path: Path) -> tuple[int, ...]:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 @dataclass(frozen=True)
 class Marks:
     """The marks in one work folder, for one original prepared in one way."""
@@ -73,13 +66,13 @@ class Marks:
     def set(self, stage: str, names: Iterable[str], content: dict, heard: Callable[[int], None]) -> None:
         """Mark a stage as finished, its files being on disk."""
         for name in names:
-            sync(self.folder / name)
+            disk.sync(self.folder / name)
         files = {name: sha256_of(self.folder / name, heard) for name in names}
         unfinished = self.folder / f"{stage}.mark.new"
         unfinished.write_text(json.dumps({"made_of": self._made_of, "files": files, "content": content}))
-        sync(unfinished)
+        disk.sync(unfinished)
         unfinished.replace(self._path(stage))
-        sync(self.folder)
+        disk.sync(self.folder)
 
     def content(self, stage: str, heard: Callable[[int], None]) -> dict | None:
         """What a finished stage found, if its files are there and as they were; else None."""

@@ -11,7 +11,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from labels import jobs, whole_file
+from labels import disk, jobs
 from labels.errors import BadInput, NotAllowed
 from labels.imagery.chips import read_chip
 from labels.models import ImagerySource, Job, Membership
@@ -30,7 +30,7 @@ WORKER = """
 import sys
 import django
 django.setup()
-from labels import jobs, whole_file
+from labels import disk, jobs
 from predictions import chunks, featurizing, storage
 chunks.CHUNK_CELLS = chunks.LEAST_CHUNK_CELLS = 8
 chunks.BATCH, featurizing.FIT_CELLS, featurizing.WAIT_S = 4, 20, 0.05
@@ -52,7 +52,7 @@ stepping(chunks, "write_plan", "to plan", "planned")
 stepping(chunks, "take", None, "taken")
 stepping(chunks, "colours", None, "batch")
 stepping(chunks, "write_together", "to assemble", "assembled")
-stepping(whole_file, "_flush", "half written", None)
+stepping(disk, "sync", "half written", None)
 compute = chunks.compute
 stepping(chunks, "compute", None, "marked")
 what, number, token = sys.argv[1:]
@@ -261,18 +261,18 @@ def test_an_admin_who_lost_the_role_makes_no_features(source, admin):
 
 
 def test_a_full_disk_says_so(source, monkeypatch):
-    feature_set, flush = ask(source), whole_file._flush
+    feature_set, sync = ask(source), disk.sync
 
     def full(path):
         if "chunk" in path.name:
             raise OSError(28, "No space left on device")
-        flush(path)
+        sync(path)
 
-    monkeypatch.setattr(whole_file, "_flush", full)
+    monkeypatch.setattr(disk, "sync", full)
     failed = jobs.run(feature_set.job_id)
     assert failed.state == Job.State.FAILED and "disk of the server is full" in failed.error
     assert not list(feature_set.folder.glob(".*"))
-    monkeypatch.setattr(whole_file, "_flush", flush)
+    monkeypatch.setattr(disk, "sync", sync)
     again = jobs.retry(failed, requested_by=None)
     assert jobs.run(again.pk).state == Job.State.DONE
 

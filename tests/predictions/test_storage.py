@@ -8,7 +8,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
-from labels import whole_file
+from labels import disk
 from labels.errors import BadInput
 from labels.whole_file import DiskFull
 from predictions import storage
@@ -117,7 +117,7 @@ def test_a_failed_write_leaves_the_file_that_was_there(tmp_path, monkeypatch):
     def full(_path):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(whole_file, "_flush", full)
+    monkeypatch.setattr(disk, "sync", full)
     with pytest.raises(DiskFull, match="full"):
         storage.write_arrays(path, x=np.zeros(3))
     assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
